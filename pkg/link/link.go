@@ -1,0 +1,123 @@
+package link
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+)
+
+// Batch is the ip(8) invocation that reads its commands from standard input.
+func Batch() plan.Target {
+	return plan.Target{Program: "ip", Args: []string{"-batch", "-"}, Form: plan.Batch}
+}
+
+// Ethtool is the ethtool(8) invocation, one for each command.
+func Ethtool() plan.Target {
+	return plan.Target{Program: "ethtool", Form: plan.Each}
+}
+
+// VethAdd makes a veth pair, both ends with one MTU, the peer with the MAC
+// address that the container will have. Deleting one end deletes both.
+func VethAdd(host, peer, mac string, mtu int) plan.Op {
+	m := strconv.Itoa(mtu)
+	return plan.Op{
+		Do:   []string{"link", "add", "name", host, "mtu", m, "type", "veth", "peer", "name", peer, "mtu", m, "address", mac},
+		Undo: []string{"link", "del", "dev", host},
+	}
+}
+
+// NoLinkLocal keeps the kernel from giving the link an IPv6 address of its
+// own when it comes up: the host would be a neighbour of the container. The
+// kernel wants it before the link is up, and not in the same message.
+func NoLinkLocal(name string) plan.Op {
+	return plan.Op{Do: []string{"link", "set", "dev", name, "addrgenmode", "none"}}
+}
+
+// Up sets the link up.
+func Up(name string) plan.Op {
+	return plan.Op{Do: []string{"link", "set", "dev", name, "up"}}
+}
+
+// TxOff makes the kernel fill in checksums before a frame leaves the link. The
+// userspace datapath hands frames on as they are, and the receiver drops what
+// the sender left for hardware to complete.
+func TxOff(name string) plan.Op {
+	return plan.Op{Do: []string{"-K", name, "tx", "off"}}
+}
+
+// Address is one address of a link of the host.
+type Address struct {
+	Link   string
+	MTU    int
+	Prefix netip.Prefix // address with the length of its subnet
+}
+
+// ParseAddresses reads "ip -json address show".
+func ParseAddresses(out []byte) ([]Address, error) {
+	var links []struct {
+		Name  string `json:"ifname"`
+		MTU   int    `json:"mtu"`
+		Addrs []struct {
+			Local  string `json:"local"`
+			Length int    `json:"prefixlen"`
+		} `json:"addr_info"`
+	}
+	if err := json.Unmarshal(out, &links); err != nil {
+		return nil, fmt.Errorf("reading the host's addresses from %q: %w", out, err)
+	}
+	var all []Address
+	for _, l := range links {
+		for _, a := range l.Addrs {
+			ip, err := netip.ParseAddr(a.Local)
+			if err != nil {
+				continue // a link without IP addresses lists empty entries
+			}
+			all = append(all, Address{Link: l.Name, MTU: l.MTU, Prefix: netip.PrefixFrom(ip, a.Length)})
+		}
+	}
+	return all, nil
+}
+
+// ParseRouteSource reads "ip -json route get ADDRESS": the address that the
+// host sends from.
+func ParseRouteSource(out []byte) (netip.Addr, error) {
+	var routes []struct {
+		Source string `json:"prefsrc"`
+	}
+	if err := json.Unmarshal(out, &routes); err != nil {
+		return netip.Addr{}, fmt.Errorf("reading the host's route from %q: %w", out, err)
+	}
+	for _, r := range routes {
+		if ip, err := netip.ParseAddr(r.Source); err == nil {
+			return ip, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("reading the host's route: no source address in %q", out)
+}
+
+// ParseRoutes reads "ip -json route show table all": the prefixes that the
+// host's routes cover, default routes left out.
+func ParseRoutes(out []byte) ([]netip.Prefix, error) {
+	var routes []struct {
+		Destination string `json:"dst"`
+		Type        string `json:"type"`
+	}
+	if err := json.Unmarshal(out, &routes); err != nil {
+		return nil, fmt.Errorf("reading the host's routes from %q: %w", out, err)
+	}
+	var all []netip.Prefix
+	for _, r := range routes {
+		if r.Type == "multicast" || r.Type == "broadcast" || r.Type == "anycast" {
+			continue
+		}
+		if p, err := netip.ParsePrefix(r.Destination); err == nil && p.Bits() > 0 {
+			all = append(all, p)
+		} else if ip, err := netip.ParseAddr(r.Destination); err == nil {
+			all = append(all, netip.PrefixFrom(ip, ip.BitLen()))
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,346 @@
+package options
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// with gives the smallest valid options, changed by pairs of key and value; a value of "-" removes the key.
+func with(pairs ...string) map[string]string {
+	opts := map[string]string{
+		"ovn.switch":        "ls-my-network",
+		"ovn.nb_connection": "tcp:172.30.0.5:6641",
+		"ovn.sb_connection": "tcp:172.30.0.5:6642",
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "-" {
+			delete(opts, pairs[i])
+		} else {
+			opts[pairs[i]] = pairs[i+1]
+		}
+	}
+	return opts
+}
+
+// minimal is what with() parses to.
+func minimal() Network {
+	return Network{
+		Bridge: "br-int", Switch: "ls-my-network", NB: "tcp:172.30.0.5:6641", SB: "tcp:172.30.0.5:6642",
+		OverlayNetwork: "transit-overlay", Encap: EncapGeneve, MTU: 1500, IPAM: IPAMDocker, DHCP: DHCPNone,
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		opts   map[string]string
+		change func(*Network)
+	}{
+		{"minimal", with(), func(*Network) {}},
+		{"README, additional configuration", with("ovn.auto_create", "true", "bridge", "br-int", "tenant_id", "tenant-1", "vlan", "100"),
+			func(n *Network) { n.AutoCreate, n.TenantID, n.VLAN = true, "tenant-1", 100 }},
+		{"custom overlay", with("ovn.transit_overlay_network", "my-transit-overlay"),
+			func(n *Network) { n.OverlayNetwork = "my-transit-overlay" }},
+		{"encap", with("ovn.encap", "vxlan", "ovn.encap_ip", "::ffff:192.0.2.1"),
+			func(n *Network) {
+				n.Encap, n.EncapSet, n.EncapIP = EncapVXLAN, true, netip.MustParseAddr("192.0.2.1")
+			}},
+		{"mtu that is the default", with("mtu", "1500"), func(n *Network) { n.MTUSet = true }},
+		{"Docker's mtu", with("com.docker.network.driver.mtu", "1400"), func(n *Network) { n.MTU, n.MTUSet = 1400, true }},
+		{"both mtu, the same", with("mtu", "9216", "com.docker.network.driver.mtu", "9216"), func(n *Network) { n.MTU, n.MTUSet = 9216, true }},
+		{"limits", with("vlan", "4094", "mtu", "576", "bridge", "a23456789012345"),
+			func(n *Network) { n.VLAN, n.MTU, n.MTUSet, n.Bridge = 4094, 576, true, "a23456789012345" }},
+		{"said as the default", with("ipam", "docker", "dhcp", "none", "ovn.auto_create", "False"), func(*Network) {}},
+		{"a tenant named by UUID", with("tenant_id", "123e4567-e89b-12d3-a456-426614174000"),
+			func(n *Network) { n.TenantID = "123e4567-e89b-12d3-a456-426614174000" }},
+		{"cluster", with("ovn.nb_connection", "tcp:[FD00::1]:6641, tcp:Db2.example:06641,tcp:[fd00::1]:6641"),
+			func(n *Network) { n.NB = "tcp:[fd00::1]:6641,tcp:db2.example:6641" }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			want := minimal()
+			c.change(&want)
+			got, err := ParseNetwork(c.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+			text, err := json.Marshal(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var back Network
+			if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, got) {
+				t.Errorf("JSON gives back %+v, %v\nfrom %s", back, err, text)
+			}
+		})
+	}
+}
+
+func TestPromisedErrors(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		opts map[string]string
+		err  error
+		text string
+	}{
+		{"nothing", nil, ErrSwitchRequired, "ovn.switch is required - this plugin requires OVN configuration"},
+		{"empty switch", with("ovn.switch", ""), ErrSwitchRequired, "ovn.switch is required - this plugin requires OVN configuration"},
+		{"no connections", map[string]string{"ovn.switch": "ls"}, ErrConnectionsRequired, "ovn.nb_connection and ovn.sb_connection are required when using ovn.switch"},
+		{"no SB", with("ovn.sb_connection", "-"), ErrConnectionsRequired, "ovn.nb_connection and ovn.sb_connection are required when using ovn.switch"},
+		{"no NB", with("ovn.nb_connection", ""), ErrConnectionsRequired, "ovn.nb_connection and ovn.sb_connection are required when using ovn.switch"},
+		{"transit without connections", map[string]string{"ovn.role": "transit"}, ErrTransitConnectionsRequired, "ovn.nb_connection and ovn.sb_connection are required when using ovn.role=transit"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ParseNetwork(c.opts)
+			if !errors.Is(err, c.err) || err.Error() != c.text {
+				t.Errorf("got %v, want %q", err, c.text)
+			}
+		})
+	}
+}
+
+// The table says which options are required; the check has to agree.
+func TestRequiredOptions(t *testing.T) {
+	for _, o := range networkOptions {
+		_, err := ParseNetwork(with(o.name, "-"))
+		if o.required != (err != nil) {
+			t.Errorf("%s: required is %v in the table, without it the error is %v", o.name, o.required, err)
+		}
+	}
+}
+
+// The earlier check wins although everything after it is wrong too.
+func TestOrderOfChecks(t *testing.T) {
+	opts := map[string]string{"ovn.swich": "x", "ovn.nb_connection": "bad", "vlan": "9999", "ovn.router": "lr"}
+	steps := []struct {
+		says   string
+		repair func()
+	}{
+		{`unknown option "ovn.swich": did you mean "ovn.switch"?`, func() { delete(opts, "ovn.swich") }},
+		{ErrSwitchRequired.Error(), func() { opts["ovn.switch"] = "ls" }},
+		{ErrConnectionsRequired.Error(), func() { opts["ovn.sb_connection"] = "tcp:h:1" }},
+		{`option "ovn.nb_connection": "bad" is not an OVSDB connection: want tcp:HOST:PORT, several separated by commas`, func() { opts["ovn.nb_connection"] = "tcp:h:1" }},
+		{`option "vlan": "9999" is not a VLAN tag: want a number from 1 to 4094`, func() { delete(opts, "vlan"); opts["ovn.external_gateway"] = "192.0.2.1" }},
+		{`option "ovn.external_gateway": only a network with ovn.role=transit has an external gateway; add that option or leave this one out`, func() { delete(opts, "ovn.external_gateway") }},
+		{`option "ovn.router": not supported yet`, func() { delete(opts, "ovn.router") }},
+	}
+	for _, s := range steps {
+		_, err := ParseNetwork(opts)
+		if err == nil || err.Error() != s.says {
+			t.Fatalf("got  %v\nwant %s", err, s.says)
+		}
+		s.repair()
+	}
+	if _, err := ParseNetwork(opts); err != nil {
+		t.Fatalf("all repaired, still: %v", err)
+	}
+}
+
+func TestRefusedValues(t *testing.T) {
+	for _, c := range []struct{ option, value, says string }{
+		{"ovn.switch", "-x", "not a usable name"},
+		{"ovn.switch", "a b", "not a usable name"},
+		{"ovn.switch", `"`, "not a usable name"},
+		{"ovn.switch", "lß", "not a usable name"},
+		{"ovn.switch", "a\x00", "not a usable name"},
+		{"ovn.switch", "@a", "not a usable name"},
+		{"ovn.switch", "a=b", "not a usable name"},
+		{"ovn.switch", strings.Repeat("s", 300), `too long for a name: at most 128 characters`},
+		{"ovn.switch", "123E4567-e89b-12d3-a456-426614174000", "form of a UUID"},
+		{"bridge", "br-integration-1", "at most 15 characters"},
+		{"bridge", "..", "not a usable name"},
+		{"tenant_id", "a,b", "not a usable name"},
+		{"vlan", "4095", "from 1 to 4094"},
+		{"vlan", "4096", "from 1 to 4094"},
+		{"vlan", "0", "from 1 to 4094"},
+		{"vlan", "-1", "from 1 to 4094"},
+		{"vlan", "+5", "from 1 to 4094"},
+		{"vlan", "1e2", "from 1 to 4094"},
+		{"vlan", "99999999999999999999", "from 1 to 4094"},
+		{"vlan", "", "write vlan=VALUE"},
+		{"mtu", "10", "from 576 to 9216"},
+		{"mtu", "9217", "from 576 to 9216"},
+		{"com.docker.network.driver.mtu", "10", "from 576 to 9216"},
+		{"ovn.auto_create", "yes", "neither true nor false"},
+		{"ovn.auto_create", "", "write ovn.auto_create=VALUE"},
+		{"ovn.encap", "gre", `want "geneve", "vxlan"`},
+		{"ovn.encap_ip", "192.0.2.1/24", "without a prefix length"},
+		{"ovn.encap_ip", "0.0.0.0", "not the address of one host"},
+		{"ovn.encap_ip", "fe80::1%eth0", "not the address of one host"},
+		{"ovn.encap_ip", "224.0.0.1", "not the address of one host"},
+		{"ovn.role", "gateway", `want "transit"`},
+		{"ipam", "dhcp", `want "docker", "static", "external", "ovn"`},
+		{"dhcp", "on", `want "none", "ovn", "external"`},
+		{"ovn.transit_overlay_network", "host", "network of Docker's own"},
+		{"mirror.ports", "all,web", "alone"},
+		{"mirror.ports", "a,,b", "cannot be empty"},
+		{"ovn.nb_connection", "unix:/var/run/ovn/ovnnb_db.sock", "unix socket"},
+		{"ovn.nb_connection", "172.30.0.5:6641", "want tcp:HOST:PORT"},
+		{"ovn.nb_connection", "tcp:172.30.0.5", "lacks a host or a port"},
+		{"ovn.nb_connection", "tcp:fd00::1:6641", "lacks a host or a port"},
+		{"ovn.nb_connection", "tcp:172.30.0.5:0", "from 1 to 65535"},
+		{"ovn.nb_connection", "tcp:172.30.0.5:65536", "from 1 to 65535"},
+		{"ovn.nb_connection", "tcp:172.30.0.256:6641", "neither an IP address nor a host name"},
+		{"ovn.nb_connection", "tcp:0.0.0.0:6641", "not the address of one host"},
+		{"ovn.nb_connection", "tcp:[fe80::1%eth0]:6641", "not the address of one host"},
+		{"ovn.nb_connection", "tcp:[host]:6641", "not an IPv6 address"},
+		{"ovn.nb_connection", "tcp::6641", "neither an IP address nor a host name"},
+		{"ovn.nb_connection", "tcp:a b:6641", "neither an IP address nor a host name"},
+		{"ovn.nb_connection", "tcp:-h:6641", "neither an IP address nor a host name"},
+		{"ovn.nb_connection", "tcp:h:6641,ssl:h:6641", "mixes tcp: and ssl:"},
+		{"ovn.nb_connection", "tcp:h:6641,", "want tcp:HOST:PORT"},
+		{"ovn.sb_connection", "ssl:h:6642", "mix tcp: and ssl:"},
+	} {
+		t.Run(c.option+"="+c.value[:min(len(c.value), 30)], func(t *testing.T) {
+			n, err := ParseNetwork(with(c.option, c.value))
+			if err == nil {
+				t.Fatalf("accepted as %+v", n)
+			}
+			name := strings.TrimPrefix(c.option, "com.docker.network.driver.")
+			if !strings.Contains(err.Error(), `"`+name+`"`) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("error is %q, want it to name %s and say %q", err, name, c.says)
+			}
+			if len(err.Error()) > 500 {
+				t.Errorf("the error has %d bytes: %s", len(err.Error()), err)
+			}
+		})
+	}
+}
+
+func TestContradictions(t *testing.T) {
+	for _, c := range []struct {
+		opts map[string]string
+		says string
+	}{
+		{with("mtu", "1400", "com.docker.network.driver.mtu", "1500"), `options "mtu" and "com.docker.network.driver.mtu" are the same setting but say "1400" and "1500"`},
+		{with("ovn.transit_network", "t"), "name one with ovn.router"},
+		{with("ovn.transit_network", "t", "ovn.role", "transit"), "cannot itself connect"},
+		{with("mirror.ports", "all"), "required together"},
+		{with("mirror.dest", "monitor"), "required together"},
+	} {
+		if _, err := ParseNetwork(c.opts); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("error is %v, want %q", err, c.says)
+		}
+	}
+}
+
+func TestNotSupportedYet(t *testing.T) {
+	examples := map[string]map[string]string{
+		"ovn.nb_connection":    with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
+		"ovn.sb_connection":    with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
+		"ovn.role":             with("ovn.switch", "-", "ovn.role", "transit"),
+		"ovn.external_gateway": with("ovn.role", "transit", "ovn.external_gateway", "192.168.100.1"),
+		"ovn.router":           with("ovn.router", "lr"),
+		"ovn.transit_network":  with("ovn.router", "lr", "ovn.transit_network", "transit-net"),
+		"mirror.ports":         with("mirror.ports", "all", "mirror.dest", "monitor-port"),
+		"mirror.dest":          with("mirror.ports", "a, b", "mirror.dest", "monitor-port"),
+		"ipam":                 with("ipam", "external"),
+		"dhcp":                 with("dhcp", "ovn"),
+	}
+	for _, u := range unsupported {
+		opts, ok := examples[u.option]
+		if !ok {
+			t.Errorf("the test has no example of %s", u.option)
+			continue
+		}
+		_, err := ParseNetwork(opts)
+		if !errors.Is(err, ErrNotSupported) || !strings.HasSuffix(err.Error(), `": not supported yet`) {
+			t.Errorf("%s: error is %v", u.option, err)
+		}
+		// Each row refuses by itself: taking the others out of the way must not let the option through.
+		if n := parseOnly(t, opts); u.what(n) == "" {
+			t.Errorf("%s: its row does not refuse %+v", u.option, n)
+		}
+	}
+	for option := range examples {
+		if supportNote(option) == "" {
+			t.Errorf("%s is refused, but the README's table does not say so", option)
+		}
+	}
+}
+
+// parseOnly runs the parsers without any other check.
+func parseOnly(t *testing.T, opts map[string]string) Network {
+	t.Helper()
+	var n Network
+	for _, o := range networkOptions {
+		value := o.fallback
+		if v, ok := opts[o.name]; ok {
+			value = v
+		}
+		if value == "" {
+			continue
+		}
+		if err := o.parse(&n, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+func TestNearestName(t *testing.T) {
+	for wrong, want := range map[string]string{
+		"ovn.swich": "ovn.switch", "ovn.siwtch": "ovn.switch", "switch": "ovn.switch", "OVN.Switch": "ovn.switch", "ovs.switch": "ovn.switch",
+		"nb_connection": "ovn.nb_connection", "ovn.nb-connection": "ovn.nb_connection", "ovn.sb_conection": "ovn.sb_connection",
+		"autocreate": "ovn.auto_create", "vlan_id": "vlan", "VLAN": "vlan", "tenant": "tenant_id", "tenant-id": "tenant_id",
+		"com.docker.network.mtu": "mtu", "ovn.encap-ip": "ovn.encap_ip", "mirror.port": "mirror.ports",
+		"parent": "", "com.docker.network.bridge.name": "", "": "", strings.Repeat("x", 1000): "",
+	} {
+		if got := nearest(wrong, names()); got != want {
+			t.Errorf("nearest to %q is %q, want %q", wrong, got, want)
+		}
+	}
+}
+
+func TestUnknownOptionsAreAllNamed(t *testing.T) {
+	opts := with("ovn.swich", "a", "wlan", "5")
+	_, err := ParseNetwork(opts)
+	want := `unknown option "ovn.swich": did you mean "ovn.switch"?; unknown option "wlan": did you mean "vlan"?`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	_, err = ParseNetwork(with("parent", "eth0"))
+	if err == nil || !strings.Contains(err.Error(), `unknown option "parent": the options are ovn.switch, `) {
+		t.Errorf("got %v, want the list of options", err)
+	}
+}
+
+func TestParseDoesNotChangeItsInput(t *testing.T) {
+	opts := with("mirror.ports", "b,a", "mirror.dest", "c")
+	before := maps.Clone(opts)
+	_, _ = ParseNetwork(opts)
+	if !maps.Equal(opts, before) {
+		t.Errorf("options became %v", opts)
+	}
+}
+
+func TestParseEndpoint(t *testing.T) {
+	docker := map[string]any{"com.docker.network.portmap": []any{}, "com.docker.network.endpoint.macaddress": "AkKsEQAC"}
+	if _, err := ParseEndpoint(docker); err != nil {
+		t.Errorf("keys of Docker: %v", err)
+	}
+	if _, err := ParseEndpoint(nil); err != nil {
+		t.Errorf("no options: %v", err)
+	}
+	docker["vlan"] = "5"
+	if _, err := ParseEndpoint(docker); err == nil || !strings.Contains(err.Error(), `"vlan" belongs to a network`) {
+		t.Errorf("a network's option: %v", err)
+	}
+	if _, err := ParseEndpoint(map[string]any{"qos": 5}); err == nil || !strings.Contains(err.Error(), `unknown driver option "qos"`) {
+		t.Errorf("unknown option: %v", err)
+	}
+}
+
+func TestDialAddresses(t *testing.T) {
+	got := DialAddresses("tcp:[fd00::1]:6641,tcp:db2.example:6641")
+	if want := []string{"[fd00::1]:6641", "db2.example:6641"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

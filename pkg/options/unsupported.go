@@ -1,0 +1,53 @@
+package options
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNotSupported is behind every refusal of an option that is known and well-formed but has no effect yet.
+var ErrNotSupported = errors.New("not supported yet")
+
+// unsupported lists what is refused with ErrNotSupported. Whoever makes one of these work deletes its row, and the
+// README's table follows. note is for that table; what is the option, with the value when only some values are refused.
+var unsupported = []struct {
+	option string
+	note   string
+	what   func(Network) string
+}{
+	{"ovn.nb_connection", "`ssl:` not supported yet", func(n Network) string { return when(scheme(n.NB) == "ssl", "ovn.nb_connection=ssl:") }},
+	{"ovn.sb_connection", "`ssl:` not supported yet", func(n Network) string { return when(scheme(n.SB) == "ssl", "ovn.sb_connection=ssl:") }},
+	{"ovn.role", "not supported yet", func(n Network) string { return when(n.Role == RoleTransit, "ovn.role=transit") }},
+	{"ovn.external_gateway", "not supported yet", func(n Network) string { return when(n.ExternalGateway.IsValid(), "ovn.external_gateway") }},
+	{"ovn.router", "not supported yet", func(n Network) string { return when(n.Router != "", "ovn.router") }},
+	{"ovn.transit_network", "not supported yet", func(n Network) string { return when(n.TransitNetwork != "", "ovn.transit_network") }},
+	{"mirror.ports", "not supported yet", func(n Network) string { return when(len(n.MirrorPorts) > 0, "mirror.ports") }},
+	{"mirror.dest", "not supported yet", func(n Network) string { return when(n.MirrorDest != "", "mirror.dest") }},
+	{"ipam", "only `docker` is supported yet", func(n Network) string { return when(n.IPAM != IPAMDocker, "ipam="+string(n.IPAM)) }},
+	{"dhcp", "only `none` is supported yet", func(n Network) string { return when(n.DHCP != DHCPNone, "dhcp="+string(n.DHCP)) }},
+}
+
+func when(condition bool, what string) string {
+	if condition {
+		return what
+	}
+	return ""
+}
+
+func checkSupported(n Network) error {
+	for _, u := range unsupported {
+		if what := u.what(n); what != "" {
+			return fmt.Errorf("option %q: %w", what, ErrNotSupported)
+		}
+	}
+	return nil
+}
+
+func supportNote(option string) string {
+	for _, u := range unsupported {
+		if u.option == option {
+			return u.note
+		}
+	}
+	return ""
+}

@@ -1,0 +1,122 @@
+package ovs
+
+import (
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+)
+
+// Bridge is the name of an OVS bridge.
+type Bridge string
+
+// Port is the name of an OVS port, of its interface, and of the network
+// device behind it: at most 15 characters.
+type Port string
+
+// Local is the ovs-vsctl invocation that waits until ovs-vswitchd has taken
+// the change over, so that a bridge it makes is there.
+func Local(db string) plan.Target {
+	return plan.Target{Program: "ovs-vsctl", Args: []string{"--db=" + db}, Form: plan.Chain}
+}
+
+// LocalNoWait is Local without the wait, for ports: their readiness is asked
+// of ovn-controller, which comes after ovs-vswitchd.
+func LocalNoWait(db string) plan.Target {
+	return plan.Target{Program: "ovs-vsctl", Args: []string{"--db=" + db, "--no-wait"}, Form: plan.Chain}
+}
+
+// BridgeAdd makes an integration bridge for ovn-controller: it forwards
+// nothing until a controller says so.
+func BridgeAdd(b Bridge) plan.Op {
+	return plan.Op{
+		Do:   []string{"--may-exist", "add-br", string(b)},
+		Undo: []string{"--if-exists", "del-br", string(b)},
+	}
+}
+
+// BridgeSet sets columns of a bridge, such as datapath_type=netdev.
+func BridgeSet(b Bridge, columns ...string) plan.Op {
+	return plan.Op{Do: append([]string{"set", "Bridge", string(b)}, columns...)}
+}
+
+// PortAdd adds a network device to a bridge.
+func PortAdd(b Bridge, p Port) plan.Op {
+	return plan.Op{
+		Do:   []string{"--may-exist", "add-port", string(b), string(p)},
+		Undo: []string{"--if-exists", "del-port", string(b), string(p)},
+	}
+}
+
+// InterfaceSet sets external_ids of the interface of a port; iface-id binds it
+// to a logical switch port.
+func InterfaceSet(p Port, ids map[string]string) plan.Op {
+	return plan.Op{Do: append([]string{"set", "Interface", string(p)}, ovsdb.Columns("external_ids", ids)...)}
+}
+
+// ConfigSet sets a key of external_ids of the chassis. Old is what it held
+// before, "" for nothing.
+func ConfigSet(key, value, old string) plan.Op {
+	undo := []string{"remove", "Open_vSwitch", ".", "external_ids", key}
+	if old != "" {
+		undo = []string{"set", "Open_vSwitch", ".", ovsdb.Column("external_ids", key, old)}
+	}
+	return plan.Op{Do: []string{"set", "Open_vSwitch", ".", ovsdb.Column("external_ids", key, value)}, Undo: undo}
+}
+
+// Chassis is one read of the local Open vSwitch.
+type Chassis struct {
+	ExternalIDs   map[string]string // of the Open_vSwitch row
+	DatapathTypes []string          // that ovs-vswitchd supports; empty before it has run
+	Bridge        *BridgeRow        // nil when there is none of that name
+}
+
+// BridgeRow is a bridge that is there.
+type BridgeRow struct {
+	Datapath    string // "" means "system"
+	ExternalIDs map[string]string
+	Ports       int    // without the bridge's own
+	Error       string // of the bridge's own interface
+}
+
+// Look is the read of the chassis and of one bridge; ReadLook reads its answer.
+func Look(db string, b Bridge) ovsdb.Transaction {
+	named := []ovsdb.Condition{ovsdb.Is("name", string(b))}
+	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
+		ovsdb.Select("Open_vSwitch", nil, "external_ids", "datapath_types"),
+		ovsdb.Select("Bridge", named, "datapath_type", "external_ids", "ports"),
+		ovsdb.Select("Interface", named, "error"),
+	}}
+}
+
+// ReadLook reads the answer to Look.
+func ReadLook(results []ovsdb.Result) Chassis {
+	c := Chassis{ExternalIDs: map[string]string{}}
+	if len(results) < 3 {
+		return c
+	}
+	for _, r := range results[0].Rows {
+		c.ExternalIDs, c.DatapathTypes = r.Map("external_ids"), r.Strings("datapath_types")
+	}
+	for _, r := range results[1].Rows {
+		c.Bridge = &BridgeRow{Datapath: r.String("datapath_type"), ExternalIDs: r.Map("external_ids"), Ports: max(0, len(r.UUIDs("ports"))-1)}
+	}
+	for _, r := range results[2].Rows {
+		if c.Bridge != nil {
+			c.Bridge.Error = r.String("error")
+		}
+	}
+	return c
+}
+
+// Installed waits, inside the database server, until ovn-controller has
+// installed the flows of a port: external_ids:ovn-installed=true on its
+// interface (ovn-controller(8)). It fails with ovsdb.ErrTimedOut after timeout
+// milliseconds.
+func Installed(db string, p Port, timeout int) ovsdb.Transaction {
+	where := []ovsdb.Condition{
+		ovsdb.Is("name", string(p)),
+		ovsdb.Includes("external_ids", map[string]string{"ovn-installed": "true"}),
+	}
+	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
+		ovsdb.Wait(timeout, "Interface", where, map[string]any{"name": string(p)}),
+	}}
+}

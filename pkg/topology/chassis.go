@@ -1,0 +1,172 @@
+package topology
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+)
+
+// Chassis is what a network needs of the local chassis: one integration bridge
+// and one southbound database (ovn-controller(8), "Configuration").
+type Chassis struct {
+	OVSDB    string // "unix:/var/run/openvswitch/db.sock"
+	Instance string // the system-id of a chassis that has none
+	Bridge   ovs.Bridge
+	SB       string
+	Encap    string // "" to keep or default to geneve
+	EncapIP  string // "" to keep or default to EncapFrom
+	// EncapFrom is the address that the host reaches SB from.
+	EncapFrom string
+	// InUse says that other networks of ours stand on the settings as they are.
+	InUse bool
+}
+
+// Settled is the chassis after its plan: what the network then stands on.
+type Settled struct {
+	SystemID string
+	EncapIP  string
+	Encap    string
+	Datapath string
+}
+
+// Datapath types of a bridge (ovs-vswitchd.conf.db(5), Bridge, datapath_type).
+const (
+	Kernel    = "system"
+	Userspace = "netdev"
+)
+
+// settingsKey lists, in external_ids of the chassis, the keys that we set:
+// those may be changed again and are taken away when the plugin is removed,
+// all others belong to the administrator.
+const settingsKey = "ovs-container-network"
+
+// Plan returns what brings the chassis to what the network needs, as a plan
+// that a failed create takes back. A setting of an administrator that
+// contradicts is an error that names both values.
+func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
+	bridge, datapath, err := c.bridge(seen)
+	if err != nil {
+		return plan.Plan{}, Settled{}, err
+	}
+	s := settings{seen: seen.ExternalIDs, ours: split(seen.ExternalIDs[settingsKey]), inUse: c.InUse}
+	s.keep("system-id", c.Instance)
+	s.want("ovn-bridge", string(c.Bridge), "bridge")
+	s.want("ovn-remote", c.SB, "ovn.sb_connection")
+	s.wantOr("ovn-encap-type", c.Encap, "geneve", "ovn.encap")
+	s.wantOr("ovn-encap-ip", c.EncapIP, c.EncapFrom, "ovn.encap_ip")
+	// Without it ovn-controller begins with no flows when it starts, and
+	// traffic stops until it has read the database.
+	s.keep("ovn-ofctrl-wait-before-clear", "2000")
+	if datapath == Userspace {
+		s.keep("ovn-bridge-datapath-type", Userspace)
+	}
+	if s.err != nil {
+		return plan.Plan{}, Settled{}, s.err
+	}
+	settled := Settled{SystemID: s.get("system-id"), EncapIP: s.get("ovn-encap-ip"), Encap: s.get("ovn-encap-type"), Datapath: datapath}
+	if len(s.ops) > 0 {
+		list := strings.Join(slices.Sorted(maps.Keys(s.ours)), ",")
+		s.ops = append(s.ops, ovs.ConfigSet(settingsKey, list, seen.ExternalIDs[settingsKey]))
+	}
+	return plan.New(plan.Step{Target: ovs.Local(c.OVSDB), Ops: append(bridge, s.ops...)}), settled, nil
+}
+
+// bridge returns the commands that make the bridge, or mend one that was made
+// by a plain "add-br" where the kernel has no datapath for it.
+func (c Chassis) bridge(seen ovs.Chassis) ([]plan.Op, string, error) {
+	kernel := len(seen.DatapathTypes) == 0 || slices.Contains(seen.DatapathTypes, Kernel)
+	have := seen.Bridge
+	switch {
+	case have == nil:
+		datapath := Kernel
+		if !kernel {
+			datapath = Userspace
+		}
+		columns := append([]string{"datapath_type=" + datapath, "fail_mode=secure", "other_config:disable-in-band=true"},
+			ovsdb.Columns("external_ids", ids("instance", c.Instance))...)
+		return []plan.Op{ovs.BridgeAdd(c.Bridge), ovs.BridgeSet(c.Bridge, columns...)}, datapath, nil
+	case have.Datapath == Userspace:
+		return nil, Userspace, nil
+	case kernel && have.Error == "":
+		return nil, Kernel, nil
+	case have.Ports == 0:
+		return []plan.Op{ovs.BridgeSet(c.Bridge, "datapath_type="+Userspace)}, Userspace, nil
+	}
+	return nil, "", fmt.Errorf("bridge %q has datapath type %q, which this host's kernel does not provide: load the openvswitch module, or run: ovs-vsctl set bridge %s datapath_type=%s",
+		c.Bridge, or(have.Datapath, Kernel), c.Bridge, Userspace)
+}
+
+// settings collects the changes to external_ids of the chassis, and the first
+// contradiction.
+type settings struct {
+	seen  map[string]string
+	ours  map[string]bool
+	inUse bool
+	ops   []plan.Op
+	set   map[string]string
+	err   error
+}
+
+// keep sets a key that has no value yet.
+func (s *settings) keep(key, value string) {
+	if s.seen[key] == "" {
+		s.change(key, value)
+	}
+}
+
+// want sets a key to what the network's option asks for.
+func (s *settings) want(key, value, option string) {
+	have := s.seen[key]
+	switch {
+	case have == value:
+	case have == "" || s.ours[key] && !s.inUse:
+		s.change(key, value)
+	case s.err != nil:
+	case s.ours[key]:
+		s.err = fmt.Errorf("%s %q cannot be had: this host's networks use %q (one chassis has one), remove them first or use that", option, value, have)
+	default:
+		s.err = fmt.Errorf("%s %q contradicts this host's Open vSwitch, where external_ids:%s is %q: use that, or change it with ovs-vsctl", option, value, key, have)
+	}
+}
+
+// wantOr is want for an option that may be left out, which then keeps what is
+// there or sets the default.
+func (s *settings) wantOr(key, value, byDefault, option string) {
+	if value == "" {
+		s.keep(key, byDefault)
+		return
+	}
+	s.want(key, value, option)
+}
+
+func (s *settings) change(key, value string) {
+	s.ops = append(s.ops, ovs.ConfigSet(key, value, s.seen[key]))
+	if s.set == nil {
+		s.set = map[string]string{}
+	}
+	s.set[key], s.ours[key] = value, true
+}
+
+func (s *settings) get(key string) string { return or(s.set[key], s.seen[key]) }
+
+func split(list string) map[string]bool {
+	m := map[string]bool{}
+	for k := range strings.SplitSeq(list, ",") {
+		if k != "" {
+			m[k] = true
+		}
+	}
+	return m
+}
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,230 @@
+package topology_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+func want() topology.Chassis {
+	return topology.Chassis{OVSDB: ovsdbAddress, Instance: "i", Bridge: "br-int", SB: "tcp:172.30.0.5:6642", EncapFrom: "172.30.0.1"}
+}
+
+// ready is a chassis that needs nothing.
+func ready(changes ...string) ovs.Chassis {
+	ids := map[string]string{
+		"system-id": "h1", "ovn-bridge": "br-int", "ovn-remote": "tcp:172.30.0.5:6642", "ovn-encap-type": "geneve",
+		"ovn-encap-ip": "172.30.0.1", "ovn-ofctrl-wait-before-clear": "2000", "ovn-bridge-datapath-type": "netdev",
+	}
+	for _, c := range changes {
+		k, v, _ := strings.Cut(c, "=")
+		ids[k] = v
+	}
+	return ovs.Chassis{ExternalIDs: ids, DatapathTypes: []string{"netdev", "system"}, Bridge: &ovs.BridgeRow{Datapath: "netdev"}}
+}
+
+func TestReadyChassisIsLeftAlone(t *testing.T) {
+	p, settled, err := want().Plan(ready())
+	if err != nil || !p.Empty() {
+		t.Errorf("plan %q, error %v", p, err)
+	}
+	if settled.SystemID != "h1" || settled.EncapIP != "172.30.0.1" || settled.Datapath != "netdev" {
+		t.Errorf("settled %+v", settled)
+	}
+}
+
+func TestChassisContradictions(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*topology.Chassis)
+		seen   ovs.Chassis
+		err    []string // parts of the error; none for no error
+		plan   string   // a part of the plan
+	}{
+		{"administrator's southbound", nil, ready("ovn-remote=tcp:192.0.2.9:6642"), []string{`"tcp:172.30.0.5:6642"`, `"tcp:192.0.2.9:6642"`, "ovn.sb_connection"}, ""},
+		{"our own southbound may move", nil, ready("ovn-remote=tcp:172.31.0.5:6642", "ovs-container-network=ovn-remote"), nil, `ovn-remote="tcp:172.30.0.5:6642"`},
+		{"unless a network stands on it", func(c *topology.Chassis) { c.InUse = true }, ready("ovn-remote=tcp:172.31.0.5:6642", "ovs-container-network=ovn-remote"), []string{"remove them first", `"tcp:172.31.0.5:6642"`}, ""},
+		{"another bridge", func(c *topology.Chassis) { c.Bridge = "br-two" }, ready(), []string{`"br-two"`, `"br-int"`}, ""},
+		{"encapsulation asked for", func(c *topology.Chassis) { c.Encap = "vxlan" }, ready(), []string{`"vxlan"`, `"geneve"`}, ""},
+		{"encapsulation not asked for", nil, ready("ovn-encap-type=vxlan"), nil, ""},
+		{"encap address", func(c *topology.Chassis) { c.EncapIP = "192.0.2.1" }, ready(), []string{`"192.0.2.1"`, `"172.30.0.1"`}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := want()
+			if c.change != nil {
+				c.change(&w)
+			}
+			p, _, err := w.Plan(c.seen)
+			if (err != nil) != (c.err != nil) {
+				t.Fatalf("error %v", err)
+			}
+			for _, part := range c.err {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("error %q does not name %s", err, part)
+				}
+			}
+			if !strings.Contains(p.String(), c.plan) {
+				t.Errorf("plan %s lacks %s", p, c.plan)
+			}
+		})
+	}
+}
+
+func TestBridgeDatapath(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		types  []string
+		bridge *ovs.BridgeRow
+		want   string
+		fails  bool
+	}{
+		{"new, kernel", []string{"netdev", "system"}, nil, "system", false},
+		{"new, no kernel module", []string{"netdev"}, nil, "netdev", false},
+		{"plain add-br without the module", []string{"netdev"}, &ovs.BridgeRow{}, "netdev", false},
+		{"the same, module listed, interface broken", []string{"netdev", "system"}, &ovs.BridgeRow{Error: "could not open network device br-int"}, "netdev", false},
+		{"the same with ports of others", []string{"netdev"}, &ovs.BridgeRow{Ports: 1}, "", true},
+		{"adopted, kernel", []string{"netdev", "system"}, &ovs.BridgeRow{Ports: 4}, "system", false},
+		{"adopted, userspace by choice", []string{"netdev", "system"}, &ovs.BridgeRow{Datapath: "netdev", Ports: 4}, "netdev", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			seen := ready()
+			seen.DatapathTypes, seen.Bridge = c.types, c.bridge
+			p, settled, err := want().Plan(seen)
+			if (err != nil) != c.fails || settled.Datapath != c.want {
+				t.Errorf("datapath %q, error %v", settled.Datapath, err)
+			}
+			if c.bridge != nil && strings.Contains(p.Reverse().String(), "del-br") {
+				t.Errorf("taking back would remove a bridge that was there: %s", p.Reverse())
+			}
+		})
+	}
+}
+
+func network(opts options.Network) topology.Network {
+	opts.Switch, opts.Bridge = "s", "br-int"
+	return topology.Network{ID: "n1", Instance: "i", Host: "h", NB: "tcp:192.0.2.5:6641", Options: opts}
+}
+
+func row(pairs ...string) ovn.SwitchRow {
+	ids := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		ids[pairs[i]] = pairs[i+1]
+	}
+	return ovn.SwitchRow{UUID: "u", ExternalIDs: ids}
+}
+
+func TestSwitchThatIsThere(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		n    topology.Network
+		rows []ovn.SwitchRow
+		err  string
+		plan string // "" for none
+	}{
+		{"of an administrator", network(options.Network{}), []ovn.SwitchRow{row()}, "", ""},
+		{"of an administrator, vlan cannot be kept", network(options.Network{VLAN: 7}), []ovn.SwitchRow{row()}, "vlan 7 cannot be recorded", ""},
+		{"of a plugin", network(options.Network{}), []ovn.SwitchRow{row("owner", topology.Owner)}, "", "network-n1"},
+		{"the same vlan", network(options.Network{VLAN: 7}), []ovn.SwitchRow{row("owner", topology.Owner, "vlan", "7")}, "", "network-n1"},
+		{"another vlan", network(options.Network{VLAN: 8}), []ovn.SwitchRow{row("owner", topology.Owner, "vlan", "7")}, "vlan 7, and this network asks for vlan 8", ""},
+		{"another tenant", network(options.Network{TenantID: "b"}), []ovn.SwitchRow{row("owner", topology.Owner, "tenant_id", "a")}, `tenant "a", and this network to tenant "b"`, ""},
+		{"twice", network(options.Network{}), []ovn.SwitchRow{row(), row()}, "2 times", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, err := c.n.Plan(ovn.Seen{Switches: c.rows})
+			if (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Fatalf("error %v, want %q", err, c.err)
+			}
+			if p.Empty() != (c.plan == "") || !strings.Contains(p.String(), c.plan) {
+				t.Errorf("plan %s, want %q in it", p, c.plan)
+			}
+			if strings.Contains(p.Reverse().String(), "ls-del") {
+				t.Error("taking back would remove a switch that was there")
+			}
+		})
+	}
+}
+
+func TestRemovalOfASwitch(t *testing.T) {
+	n := network(options.Network{})
+	ours := row("owner", topology.Owner, "network-n1", "i")
+	shared := row("owner", topology.Owner, "network-n1", "i", "network-n2", "j")
+	withPort := row("owner", topology.Owner, "network-n1", "i")
+	withPort.Ports = []string{"p"}
+	for _, c := range []struct {
+		name string
+		rows []ovn.SwitchRow
+		want string
+	}{
+		{"last user", []ovn.SwitchRow{ours}, `"op":"delete"`},
+		{"another network uses it", []ovn.SwitchRow{shared}, "remove Logical_Switch s external_ids network-n1"},
+		{"a port of somebody", []ovn.SwitchRow{withPort}, "remove Logical_Switch s external_ids network-n1"},
+		{"of an administrator", []ovn.SwitchRow{row()}, ""},
+		{"gone", nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := n.Removal(ovn.Seen{Switches: c.rows})
+			if p.Empty() != (c.want == "") || !strings.Contains(p.String(), c.want) {
+				t.Errorf("plan %s, want %q in it", p, c.want)
+			}
+		})
+	}
+}
+
+func TestMTU(t *testing.T) {
+	links := []link.Address{
+		{Link: "eth0", MTU: 1500, Prefix: netip.MustParsePrefix("192.0.2.10/24")},
+		{Link: "eth1", MTU: 9000, Prefix: netip.MustParsePrefix("192.0.2.20/24")},
+		{Link: "eth0", MTU: 1500, Prefix: netip.MustParsePrefix("2001:db8::10/64")},
+		{Link: "br-0123456789ab", MTU: 1500, Prefix: netip.MustParsePrefix("172.30.0.1/24")},
+	}
+	for _, c := range []struct {
+		asked    int
+		encap    string
+		ip       string
+		want     int
+		mustFail bool
+	}{
+		{0, "geneve", "172.30.0.1", 1500, false},
+		{9000, "geneve", "172.30.0.1", 9000, false},
+		{0, "geneve", "192.0.2.10", 1442, false},
+		{0, "vxlan", "192.0.2.10", 1450, false},
+		{0, "geneve", "2001:db8::10", 1422, false},
+		{0, "geneve", "192.0.2.20", 1500, false},
+		{8942, "geneve", "192.0.2.20", 8942, false},
+		{8943, "geneve", "192.0.2.20", 0, true},
+		{1500, "geneve", "192.0.2.10", 0, true},
+		{0, "geneve,vxlan", "192.0.2.10", 1442, false},
+		{0, "geneve", "198.51.100.1", 1500, false},
+	} {
+		got, err := topology.MTU(c.asked, topology.Settled{Encap: c.encap, EncapIP: c.ip}, links)
+		if got != c.want || (err != nil) != c.mustFail {
+			t.Errorf("%+v: got %d, %v", c, got, err)
+		}
+	}
+}
+
+// No two ports of a switch may share a MAC address, and it must be one that
+// nobody else's hardware has.
+func TestMAC(t *testing.T) {
+	seen := map[string]string{}
+	for _, a := range []string{"10.0.0.2/24", "10.0.0.3/24", "10.0.1.2/24", "fd00::2/64", "fd00::3/64"} {
+		mac := topology.MAC([]netip.Prefix{netip.MustParsePrefix(a)}, "id")
+		if other, twice := seen[mac]; twice || !strings.HasPrefix(mac, "0a:0") {
+			t.Errorf("%s: MAC %s, also of %q", a, mac, other)
+		}
+		seen[mac] = a
+	}
+	if a, b := topology.MAC(nil, "one"), topology.MAC(nil, "two"); a == b {
+		t.Errorf("endpoints without addresses share %s", a)
+	}
+	both := []netip.Prefix{netip.MustParsePrefix("fd00::2/64"), netip.MustParsePrefix("10.0.0.2/24")}
+	if got := topology.MAC(both, "id"); got != "0a:00:0a:00:00:02" {
+		t.Errorf("dual stack: %s", got)
+	}
+}

@@ -1,0 +1,22 @@
+// Package topology turns what Docker asked for into command plans. It is the
+// only place that decides which OVN and OVS objects there are, and the only
+// one that names them.
+//
+// Every builder is a pure function of the desired state and of one read of
+// what is there ("seen"). What is there already is adopted: it is not changed
+// and its plan has no inverse, so that neither a failed create nor a delete
+// removes what somebody else made. Builders may run again on their own result,
+// so creation and recovery are the same call, and removal is the plan
+// reversed.
+//
+// The one thing that is not a reversed plan is the end of an object that
+// networks share, the logical switch: it goes with its last user, in a
+// transaction that fails when somebody has begun to use it meanwhile.
+//
+// # Who owns what
+//
+// Rows that this program makes carry external_ids owner, instance (the data
+// directory that the request is stored in), host (system-id), network_id,
+// endpoint_id and tenant_id. On an interface container_id is the endpoint's
+// id, a name that exporters of flow data read.
+package topology

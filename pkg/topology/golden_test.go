@@ -1,0 +1,172 @@
+package topology_test
+
+import (
+	"encoding/json"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// example is one "docker network create" of the README.
+type example struct {
+	name   string
+	subnet string
+	opts   []string
+}
+
+const (
+	nb = "ovn.nb_connection=tcp:172.30.0.5:6641"
+	sb = "ovn.sb_connection=tcp:172.30.0.5:6642"
+)
+
+var examples = []example{
+	{"basic-usage", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", nb, sb, "ovn.auto_create=true"}},
+	{"minimal", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", nb, sb}},
+	{"auto-create", "10.1.0.0/24", []string{"ovn.switch=ls-tenant2", nb, sb, "ovn.auto_create=true"}},
+	{"with-optional", "10.0.0.0/24", []string{"ovn.switch=ls-tenant1", nb, sb, "ovn.auto_create=true", "bridge=br-int", "tenant_id=tenant-1", "vlan=100"}},
+	{"compose", "10.0.0.0/24", []string{"ovn.switch=ls-development", nb, sb, "ovn.auto_create=true", "bridge=br-int", "tenant_id=development", "vlan=100"}},
+	{"multi-tenant-a", "10.0.0.0/24", []string{"ovn.switch=ls-tenant-a", nb, sb, "ovn.auto_create=true", "tenant_id=tenant-a", "vlan=100"}},
+	{"multi-tenant-b", "10.1.0.0/24", []string{"ovn.switch=ls-tenant-b", nb, sb, "ovn.auto_create=true", "tenant_id=tenant-b", "vlan=200"}},
+	{"custom-overlay", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", "ovn.nb_connection=tcp:10.200.0.5:6641", "ovn.sb_connection=tcp:10.200.0.5:6642", "ovn.auto_create=true", "ovn.transit_overlay_network=my-transit-overlay"}},
+	{"encapsulation", "10.0.0.0/24", []string{"ovn.switch=ls-prod", "ovn.encap=vxlan", "ovn.encap_ip=192.0.2.10", "mtu=1400", nb, sb}},
+	{"ipv6", "fd00:10::/64", []string{"ovn.switch=ls-six", nb, sb}},
+	{"fails-no-switch", "10.0.0.0/24", nil},
+	{"fails-no-connections", "10.0.0.0/24", []string{"ovn.switch=ls-my-network"}},
+	{"fails-one-connection", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", nb}},
+	{"transit", "192.168.100.0/24", []string{"ovn.role=transit", "ovn.external_gateway=192.168.100.1", nb, sb, "ovn.auto_create=true"}},
+	{"vpc-a", "10.0.0.0/24", []string{"tenant_id=tenant-a", "ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=transit-net", nb, sb}},
+	{"mirroring", "10.0.0.0/24", []string{"ovn.switch=ls-monitored", nb, sb, "ovn.auto_create=true", "mirror.ports=all", "mirror.dest=monitor-port"}},
+	{"overlay", "10.0.0.0/24", []string{"ovn.switch=ls-prod", "ovn.encap=geneve", nb, sb, "ovn.auto_create=true", "dhcp=ovn"}},
+	{"external-dhcp", "10.0.0.0/24", []string{"ovn.switch=ls-dhcp-network", nb, sb, "ovn.auto_create=true", "ipam=external", "dhcp=ovn"}},
+}
+
+// One file an example: what creating the network on a fresh host runs, what
+// attaching a container runs, and what takes both back.
+func TestExamples(t *testing.T) {
+	for _, e := range examples {
+		t.Run(e.name, func(t *testing.T) { compare(t, e.name, script(t, e)) })
+	}
+}
+
+func script(t *testing.T, e example) string {
+	t.Helper()
+	opts := map[string]string{}
+	for _, o := range e.opts {
+		k, v, _ := strings.Cut(o, "=")
+		opts[k] = v
+	}
+	parsed, err := options.ParseNetwork(opts)
+	if err != nil {
+		return "error: " + err.Error() + "\n"
+	}
+	n, chassis := build(t, parsed, e.subnet, ovs.Chassis{DatapathTypes: []string{"netdev"}})
+	made, err := n.Plan(ovn.Seen{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := n.Subnets[0].Pool.Addr().Next().Next()
+	addresses := []netip.Prefix{netip.PrefixFrom(address, n.Subnets[0].Pool.Bits())}
+	endpoint := topology.Endpoint{ID: strings.Repeat("e", 64), NetworkID: n.ID, Instance: n.Instance, MAC: topology.MAC(addresses, "e"), Addresses: addresses}
+	lanes := endpoint.Plan(n, topology.Host{OVSDB: ovsdbAddress, IPv6: true})
+
+	var b strings.Builder
+	for _, part := range []struct {
+		title string
+		plan  plan.Plan
+	}{
+		{"the host, once", chassis}, {"the network", made},
+		{"a container, in OVN", lanes.North}, {"a container, on the host", lanes.Host},
+	} {
+		b.WriteString("# " + part.title + "\n" + part.plan.String())
+		b.WriteString("# " + part.title + ", taken back\n" + part.plan.Reverse().String() + "\n")
+	}
+	return b.String()
+}
+
+const ovsdbAddress = "unix:/var/run/openvswitch/db.sock"
+
+func build(t *testing.T, o options.Network, subnet string, seen ovs.Chassis) (topology.Network, plan.Plan) {
+	t.Helper()
+	n := topology.Network{
+		ID: strings.Repeat("a", 64), Instance: "4ba0cfc8-5bd6-4b0b-8a3c-1d0d6a9d3a11", Options: o, NB: o.NB, SB: o.SB,
+		Subnets: []topology.Subnet{{Pool: netip.MustParsePrefix(subnet)}},
+	}
+	c := topology.Chassis{OVSDB: ovsdbAddress, Instance: n.Instance, Bridge: n.Bridge(), SB: n.SB, EncapFrom: "172.30.0.1"}
+	if o.EncapSet {
+		c.Encap = string(o.Encap)
+	}
+	if o.EncapIP.IsValid() {
+		c.EncapIP = o.EncapIP.String()
+	}
+	p, settled, err := c.Plan(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	if o.MTUSet {
+		asked = o.MTU
+	}
+	n.Host, n.Datapath = settled.SystemID, settled.Datapath
+	if n.MTU, err = topology.MTU(asked, settled, nil); err != nil {
+		t.Fatal(err)
+	}
+	return n, p
+}
+
+func compare(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (go test ./pkg/topology -update writes it anew); got:\n%s", path, got)
+	}
+}
+
+// A record that is read back must mean the same plans.
+func TestStoredFormIsWhole(t *testing.T) {
+	o, err := options.ParseNetwork(map[string]string{
+		"ovn.switch": "s", "ovn.nb_connection": "tcp:[fd00::5]:6641", "ovn.sb_connection": "tcp:[fd00::5]:6642",
+		"ovn.encap_ip": "fd00::1", "vlan": "7", "tenant_id": "t", "mtu": "1400",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := build(t, o, "10.9.0.0/16", ovs.Chassis{})
+	text, err := json.Marshal(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back topology.Network
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	first, err1 := n.Plan(ovn.Seen{})
+	second, err2 := back.Plan(ovn.Seen{})
+	if err1 != nil || err2 != nil || first.String() != second.String() {
+		t.Errorf("plans differ:\n%s\n%s (%v, %v)", first, second, err1, err2)
+	}
+	again, err := json.Marshal(back)
+	if err != nil || string(again) != string(text) {
+		t.Errorf("the stored form changed:\n%s\n%s", text, again)
+	}
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/config"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/driver"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// app is the plugin, put together.
+type app struct {
+	cfg     config.Config
+	log     *zap.Logger
+	started time.Time
+	ready   chan struct{}
+	refusal error // why nothing can be served
+
+	run        *executor.Executor
+	store      *store.Store
+	central    *central.Central
+	records    *lifecycle.Records
+	outages    *reconcile.Outages
+	reconciler *reconcile.Reconciler
+	views      *reconcile.Views
+	driver     *driver.Driver
+}
+
+// newApp puts the plugin together. What goes wrong is kept as the refusal that
+// every request is answered with.
+func newApp(ctx context.Context, cfg config.Config, configErr error, log *zap.Logger) *app {
+	a := &app{cfg: cfg, log: log, started: time.Now(), ready: make(chan struct{}), run: executor.New(log)}
+	if err := cmp.Or(configErr, a.open()); err != nil {
+		a.refusal = fmt.Errorf("the plugin cannot serve: %w", err)
+		a.driver = driver.New(driver.Config{Log: log})
+		log.Error("refusing every request", zap.Error(err))
+		return a
+	}
+	return a
+}
+
+// open opens the state, and makes what works with it.
+func (a *app) open() error {
+	s, err := store.Open(a.cfg.DataDir, store.Options{Backup: a.cfg.StateBackup, Mode: store.Mode(a.cfg.RecoveryMode)})
+	if err != nil {
+		return err
+	}
+	a.store = s
+	networks, err := store.NewCollection[topology.Network](s, "networks")
+	if err != nil {
+		return err
+	}
+	endpoints, err := store.NewCollection[topology.Endpoint](s, "endpoints")
+	if err != nil {
+		return err
+	}
+	for _, d := range s.Report().Dropped {
+		a.log.Warn("state file not used", zap.Stringer("file", d))
+	}
+	if a.central, err = central.New(central.Config{DockerHost: a.cfg.DockerHost, Image: a.cfg.OVNImage, HostRun: a.cfg.HostRun}, a.run, a.log); err != nil {
+		return err
+	}
+	a.views = reconcile.NewViews(s, a.log)
+	a.outages = reconcile.NewOutages(func(ctx context.Context, nb string) error { return a.run.DatabaseReady(ctx, nb, ovsdb.Northbound) })
+	locks := &keylock.Locks{}
+	_, noIPv6 := os.Stat("/proc/sys/net/ipv6")
+	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: noIPv6 == nil}
+	a.records = lifecycle.New(lifecycle.Config{
+		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: host,
+		FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.views.Changed, Log: a.log,
+	})
+	a.views.Records = a.records
+	a.reconciler = &reconcile.Reconciler{Records: a.records, Outages: a.outages, Log: a.log}
+	a.driver = driver.New(driver.Config{
+		Run: a.run, Central: a.central, Records: a.records, Locks: locks, Instance: s.Instance(), Host: host, Ready: a.ready, Log: a.log,
+	})
+	return nil
+}
+
+// start begins recovery and the work that goes on beside the requests.
+func (a *app) start(ctx context.Context, background *sync.WaitGroup) {
+	if a.refusal != nil {
+		return
+	}
+	background.Go(func() {
+		a.reconciler.Recover(ctx)
+		close(a.ready)
+		a.reconciler.Watch(ctx)
+	})
+	background.Go(func() { a.views.Run(ctx) })
+	a.views.Changed()
+}
+
+func (a *app) close() {
+	if a.central != nil {
+		if err := a.central.Close(); err != nil {
+			a.log.Warn("closing the Docker client", zap.Error(err))
+		}
+	}
+	if a.store != nil {
+		if err := a.store.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
+			a.log.Warn("closing the state", zap.Error(err))
+		}
+	}
+}
+
+// status answers the status command.
+func (a *app) status(ctx context.Context) control.Status {
+	s := control.Status{Version: version, Started: a.started, OVS: "ok", Databases: []control.DB{}, Networks: []control.Network{}}
+	if err := a.run.DatabaseReady(ctx, a.cfg.OVSDB, ovsdb.Local); err != nil {
+		s.OVS = err.Error()
+	}
+	if a.refusal != nil {
+		s.Refusal = a.refusal.Error()
+		return s
+	}
+	s.Instance = a.store.Instance()
+	select {
+	case <-a.ready:
+		s.Ready = true
+	default:
+	}
+	for _, d := range a.store.Report().Dropped {
+		s.Dropped = append(s.Dropped, d.String())
+	}
+	index := map[string]int{}
+	seen := map[string]bool{}
+	away := a.outages.List()
+	for id, n := range a.records.Networks.List() {
+		index[id] = len(s.Networks)
+		s.Networks = append(s.Networks, control.Network{ID: id, Switch: n.Data.Options.Switch, Tenant: n.Data.Options.TenantID, Phase: string(n.Phase), MTU: n.Data.MTU})
+		if nb := n.Data.NB; nb != "" && !seen[nb] {
+			seen[nb] = true
+			db := control.DB{Connection: nb}
+			if since, down := away[nb]; down {
+				db.Away = &since
+			}
+			s.Databases = append(s.Databases, db)
+		}
+	}
+	for _, e := range a.records.Endpoints.List() {
+		if i, ok := index[e.Data.NetworkID]; ok {
+			s.Networks[i].Endpoints++
+			if e.Data.Deferred {
+				s.Networks[i].Deferred++
+			}
+		}
+	}
+	slices.SortFunc(s.Networks, func(x, y control.Network) int { return cmp.Compare(x.ID, y.ID) })
+	slices.SortFunc(s.Databases, func(x, y control.DB) int { return cmp.Compare(x.Connection, y.Connection) })
+	return s
+}

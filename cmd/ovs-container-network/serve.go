@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/config"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/driver"
+)
+
+func serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the plugin (dockerd does this)",
+		Long:  "Run the plugin: answer dockerd on PLUGIN_SOCKET until SIGTERM.\nThe README lists the environment variables.",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context()) },
+	}
+}
+
+// How long a stop waits for requests that are being worked on: dockerd kills
+// the plugin 10 s after SIGTERM.
+const drainWithin = 8 * time.Second
+
+// serve listens before anything else is tried, and goes on whatever fails
+// behind the socket: dockerd disables a plugin that is late, and one that
+// exits cannot say why.
+func serve(ctx context.Context) error {
+	cfg, configErr := config.Load()
+	log := newLog(cfg.LogLevel)
+	defer func() { _ = log.Sync() }()
+	listener, err := listen(cfg.Socket)
+	if err != nil {
+		return err
+	}
+	a := newApp(ctx, cfg, configErr, log)
+	defer a.close()
+
+	var background sync.WaitGroup
+	defer background.Wait()
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	a.start(work, &background)
+	server := driver.NewServer(a.driver, log, a.refusal)
+	if c, err := control.Listen(cfg.ControlSocket); err != nil {
+		log.Warn("no control socket: the status command will not work", zap.Error(err))
+	} else {
+		defer c.Close()
+		background.Go(func() {
+			if err := control.Serve(c, a.status); err != nil {
+				log.Warn("control socket", zap.Error(err))
+			}
+		})
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	log.Info("listening", zap.String("socket", cfg.Socket), zap.String("version", version), zap.String("data", cfg.DataDir))
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("stopping")
+	// Closing removes the socket: dockerd must not find a dead one.
+	err = listener.Close()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	defer cancel()
+	return errors.Join(err, server.Drain(drain))
+}
+
+// listen makes dockerd's socket. One that a dead process left is replaced, one
+// that somebody answers is not.
+func listen(path string) (net.Listener, error) {
+	if c, err := net.Dial("unix", path); err == nil {
+		return nil, errors.Join(fmt.Errorf("listening on %q: another process answers there, stop it first", path), c.Close())
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("making the socket's folder: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("removing an old socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listening for dockerd: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("closing the socket to others: %w", err), l.Close())
+	}
+	return l, nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+)
+
+// hostSocket is where the installed plugin's control socket is on the host.
+const hostSocket = "/run/ovs-container-network/control.sock"
+
+func statusCommand() *cobra.Command {
+	var asJSON bool
+	var socket string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the running plugin holds, and whether OVS and OVN answer",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := control.Ask(cmd.Context(), socket)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				e := json.NewEncoder(cmd.OutOrStdout())
+				e.SetIndent("", "  ")
+				return e.Encode(s)
+			}
+			return printStatus(cmd.OutOrStdout(), s)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&socket, "socket", hostSocket, "the plugin's control socket")
+	return cmd
+}
+
+func printStatus(out io.Writer, s control.Status) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "version\t%s\n", s.Version)
+	fmt.Fprintf(w, "instance\t%s\n", s.Instance)
+	fmt.Fprintf(w, "running since\t%s\n", s.Started.Format(time.RFC3339))
+	if s.Refusal != "" {
+		fmt.Fprintf(w, "refuses all requests\t%s\n", s.Refusal)
+	}
+	if !s.Ready {
+		fmt.Fprintln(w, "recovery\tnot over yet")
+	}
+	fmt.Fprintf(w, "open vswitch\t%s\n", s.OVS)
+	for _, db := range s.Databases {
+		state := "ok"
+		if db.Away != nil {
+			state = "does not answer since " + db.Away.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "northbound %s\t%s\n", db.Connection, state)
+	}
+	for _, line := range s.Dropped {
+		fmt.Fprintf(w, "state file not used\t%s\n", line)
+	}
+	fmt.Fprintf(w, "networks\t%d\n", len(s.Networks))
+	if len(s.Networks) > 0 {
+		fmt.Fprintln(w, "\nNETWORK\tSWITCH\tTENANT\tPHASE\tMTU\tENDPOINTS\tDEFERRED")
+	}
+	for _, n := range s.Networks {
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%d\t%d\n", n.ID, n.Switch, n.Tenant, n.Phase, n.MTU, n.Endpoints, n.Deferred)
+	}
+	return w.Flush()
+}

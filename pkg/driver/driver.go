@@ -1,0 +1,87 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// Runner reaches the host and its databases; the executor implements it.
+type Runner interface {
+	lifecycle.Runner
+	Addresses(ctx context.Context) ([]link.Address, error)
+	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
+}
+
+// Central provides OVN's databases and the host's ovn-controller; package
+// central implements it.
+type Central interface {
+	Ensure(ctx context.Context, r central.Request) (central.Connections, error)
+	EnsureController(ctx context.Context, autoCreate bool) error
+}
+
+// Config is what a driver works with.
+type Config struct {
+	Run      Runner
+	Central  Central
+	Records  *lifecycle.Records
+	Locks    *keylock.Locks
+	Instance string
+	Host     topology.Host
+	// Ready is closed when what an earlier process left half done has been
+	// taken back.
+	Ready <-chan struct{}
+	Log   *zap.Logger
+}
+
+// Driver implements the calls.
+type Driver struct {
+	Config
+
+	joins sync.Map // endpoint id -> context.CancelCauseFunc of its Join
+	// late is true after ovn-controller took longer than a Join waits, until
+	// it has been in time again: nobody should wait for what is known to be
+	// away.
+	late atomic.Bool
+}
+
+// New returns a driver.
+func New(c Config) *Driver { return &Driver{Config: c} }
+
+// recoveryWait bounds how long a request waits for the first phase of
+// recovery.
+const recoveryWait = 15 * time.Second
+
+// ready waits until recovery is over.
+func (d *Driver) ready(ctx context.Context) error {
+	select {
+	case <-d.Ready:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, recoveryWait)
+	defer cancel()
+	select {
+	case <-d.Ready:
+		return nil
+	case <-ctx.Done():
+		return errors.New("the plugin is still recovering what it knew before its last stop: try again in a moment (ovs-container-network status shows how far it is)")
+	}
+}
+
+// detached returns a context that outlives the request, for what must be
+// finished or taken back whatever became of the caller.
+func detached(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
+}

@@ -1,0 +1,155 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/docker/go-plugins-helpers/network"
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// createEndpoint makes everything that a container's attachment needs, here
+// rather than in Join because an error here costs the container nothing.
+func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointRequest) (network.CreateEndpointResponse, error) {
+	var none network.CreateEndpointResponse
+	if err := d.ready(ctx); err != nil {
+		return none, err
+	}
+	n, err := d.Records.Network(r.NetworkID)
+	if err != nil {
+		return none, err
+	}
+	if _, err := options.ParseEndpoint(r.Options); err != nil {
+		return none, err
+	}
+	asked := r.Interface
+	if asked == nil {
+		asked = &network.EndpointInterface{}
+	}
+	e := topology.Endpoint{ID: r.EndpointID, NetworkID: r.NetworkID, Instance: d.Instance, MAC: asked.MacAddress}
+	if e.Addresses, err = addresses(asked); err != nil {
+		return none, err
+	}
+	// dockerd refuses an answer that repeats what it has asked for.
+	var answer network.EndpointInterface
+	if e.MAC == "" {
+		e.MAC = topology.MAC(e.Addresses, e.ID)
+		answer.MacAddress = e.MAC
+	}
+	if err := d.Records.Attach(ctx, n, e); err != nil {
+		return none, err
+	}
+	return network.CreateEndpointResponse{Interface: &answer}, nil
+}
+
+// endpointInfo answers with nothing: dockerd asks for it at every start and
+// uses only port maps, which are none of a remote driver's.
+func (d *Driver) endpointInfo(context.Context, network.InfoRequest) (network.InfoResponse, error) {
+	return network.InfoResponse{Value: map[string]string{}}, nil
+}
+
+var errRemoved = errors.New("the endpoint is being removed")
+
+// deleteEndpoint removes the endpoint. It ends a Join that still waits.
+func (d *Driver) deleteEndpoint(ctx context.Context, r network.DeleteEndpointRequest) (empty, error) {
+	if err := d.ready(ctx); err != nil {
+		return empty{}, err
+	}
+	d.cancelJoin(r.EndpointID)
+	return empty{}, d.Records.Detach(ctx, r.EndpointID)
+}
+
+// How long a Join waits for ovn-controller: the first that it is late for, and
+// those after it.
+const (
+	joinWithin     = 10 * time.Second
+	joinWithinLate = 300 * time.Millisecond
+)
+
+// join waits until the port forwards, and names the link that dockerd moves
+// into the container. It returns no gateway: Docker then attaches the
+// container to docker_gwbridge too, for the way out and for published ports,
+// unless the network is internal.
+func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinResponse, error) {
+	var none network.JoinResponse
+	if err := d.ready(ctx); err != nil {
+		return none, err
+	}
+	e, err := d.Records.Endpoint(r.EndpointID)
+	if err != nil {
+		return none, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d.joins.Store(e.ID, cancel)
+	defer d.joins.Delete(e.ID)
+
+	stored := make(chan error, 1)
+	go func() {
+		stored <- d.Records.Update(ctx, e.ID, func(e *topology.Endpoint) { e.Sandbox = r.SandboxKey })
+	}()
+	if !e.Deferred {
+		d.awaitPort(ctx, e)
+	}
+	if err := <-stored; err != nil {
+		return none, err
+	}
+	if ctx.Err() != nil {
+		return none, fmt.Errorf("joining endpoint %q: %w", e.ID, context.Cause(ctx))
+	}
+	return network.JoinResponse{InterfaceName: network.InterfaceName{SrcName: e.PeerLink(), DstPrefix: "eth"}}, nil
+}
+
+// awaitPort waits until ovn-controller has installed the port's flows, so that
+// the container's first packet is not lost. That it is late is no error: the
+// container would be without its network for ever.
+func (d *Driver) awaitPort(ctx context.Context, e topology.Endpoint) {
+	limit := joinWithin
+	if d.late.Load() {
+		limit = joinWithinLate
+	}
+	_, err := d.Run.Transact(ctx, ovs.Installed(d.Host.OVSDB, ovs.Port(e.HostLink()), int(limit.Milliseconds())))
+	if ctx.Err() != nil {
+		return
+	}
+	d.late.Store(err != nil)
+	if err != nil {
+		d.Log.Warn("ovn-controller has not set up the port yet: the container starts without waiting for it",
+			zap.String("endpoint", e.ID), zap.Duration("waited", limit), zap.Error(err))
+	}
+}
+
+func (d *Driver) cancelJoin(id string) {
+	if cancel, ok := d.joins.Load(id); ok {
+		cancel.(context.CancelCauseFunc)(errRemoved)
+	}
+}
+
+// leave forgets the container. dockerd sends it twice after some failures, and
+// for endpoints that were never joined.
+func (d *Driver) leave(ctx context.Context, r network.LeaveRequest) (empty, error) {
+	if err := d.ready(ctx); err != nil {
+		return empty{}, err
+	}
+	d.cancelJoin(r.EndpointID)
+	return empty{}, d.Records.Update(ctx, r.EndpointID, func(e *topology.Endpoint) { e.Sandbox = "" })
+}
+
+// programExternalConnectivity is called on internal networks by new engines
+// only; elsewhere docker_gwbridge publishes the ports.
+func (d *Driver) programExternalConnectivity(_ context.Context, r network.ProgramExternalConnectivityRequest) (empty, error) {
+	if ports, ok := r.Options[keyPortMap].([]any); ok && len(ports) > 0 {
+		d.Log.Warn("published ports are not reachable: the network has no way in", zap.String("network", r.NetworkID), zap.String("endpoint", r.EndpointID))
+	}
+	return empty{}, nil
+}
+
+func (d *Driver) revokeExternalConnectivity(context.Context, network.RevokeExternalConnectivityRequest) (empty, error) {
+	return empty{}, nil
+}

@@ -1,0 +1,97 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// callTimeout bounds one invocation whose caller has more time.
+const callTimeout = 8 * time.Second
+
+// programs are what the plugin's rootfs holds, and whether the program takes
+// "--timeout=SECONDS".
+var programs = map[string]bool{
+	"ovn-nbctl":    true,
+	"ovn-sbctl":    true,
+	"ovs-vsctl":    true,
+	"ovsdb-client": true,
+	"ip":           false,
+	"ethtool":      false,
+}
+
+// CommandError is a program that did not succeed.
+type CommandError struct {
+	Argv   []string
+	Stdin  string
+	Stderr string
+	// Stopped says that the program did not end by itself with an exit
+	// status: it was killed, or ended by its own timeout. A transaction that
+	// it had sent may have been committed, or be committed later.
+	Stopped bool
+	Err     error
+}
+
+// Error names the whole command line: a failed chain names the object in its
+// text, never the position.
+func (e *CommandError) Error() string {
+	text := strings.TrimSpace(e.Stderr)
+	if text == "" {
+		text = "no message"
+	}
+	line := strings.Join(e.Argv, " ")
+	if e.Stdin != "" {
+		line += " (" + strings.ReplaceAll(strings.TrimSpace(e.Stdin), "\n", "; ") + ")"
+	}
+	return fmt.Sprintf("running %q: %v: %s", line, e.Err, text)
+}
+
+func (e *CommandError) Unwrap() error { return e.Err }
+
+// run starts the program, and returns what it printed.
+func (e *Executor) run(ctx context.Context, stdin, program string, args ...string) ([]byte, error) {
+	timed, known := programs[program]
+	if !known {
+		return nil, fmt.Errorf("running %q: not a program of this plugin", program)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if timed {
+		args = append([]string{"--timeout=" + seconds(ctx)}, args...)
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.WaitDelay = time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	started := time.Now()
+	err := cmd.Run()
+	e.observe(program, time.Since(started), err)
+	if err == nil {
+		return stdout.Bytes(), nil
+	}
+	failed := &CommandError{Argv: cmd.Args, Stdin: stdin, Stderr: stderr.String(), Err: err}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		failed.Stopped = !exit.Exited()
+	}
+	if ctx.Err() != nil {
+		failed.Stopped, failed.Err = true, fmt.Errorf("stopped after %s: %w", time.Since(started).Round(time.Millisecond), context.Cause(ctx))
+	}
+	return nil, failed
+}
+
+// seconds returns what is left of the context's time, in the whole seconds
+// that the ctl programs count in, rounded up: the context itself is exact.
+func seconds(ctx context.Context) string {
+	deadline, _ := ctx.Deadline()
+	return strconv.Itoa(max(1, int(math.Ceil(time.Until(deadline).Seconds()))))
+}

@@ -1,0 +1,114 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// undoWithin bounds taking back what a failed request did.
+const undoWithin = 5 * time.Second
+
+// Runner runs plans and reads; the executor implements it.
+type Runner interface {
+	Apply(ctx context.Context, p plan.Plan) error
+	Undo(ctx context.Context, p plan.Plan) error
+	Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Result, error)
+}
+
+// Outages knows which northbound databases do not answer.
+type Outages interface {
+	// Down reports whether the database is known not to answer.
+	Down(nb string) bool
+	// Report says that the database did not answer, or that a record waits
+	// for it.
+	Report(nb string)
+}
+
+// Config is what Records works with.
+type Config struct {
+	Run       Runner
+	Outages   Outages
+	Networks  *store.Collection[topology.Network]
+	Endpoints *store.Collection[topology.Endpoint]
+	Locks     *keylock.Locks
+	Host      topology.Host
+	// FailWhenDown refuses endpoints while the northbound database does not
+	// answer, instead of completing them later.
+	FailWhenDown bool
+	// Changed is called after every change of a record, and must not block.
+	Changed func()
+	Log     *zap.Logger
+}
+
+// Records are the networks and endpoints of this plugin instance.
+type Records struct{ Config }
+
+// New returns the records in the collections.
+func New(c Config) *Records { return &Records{c} }
+
+// Network returns a network that is complete.
+func (r *Records) Network(id string) (topology.Network, error) {
+	have, ok := r.Networks.Get(id)
+	if !ok || have.Phase != store.Ready {
+		return topology.Network{}, fmt.Errorf("network %q is not known to this plugin: remove it and create it again (docker network rm, docker network create)", id)
+	}
+	return have.Data, nil
+}
+
+// Endpoint returns an endpoint that is complete.
+func (r *Records) Endpoint(id string) (topology.Endpoint, error) {
+	have, ok := r.Endpoints.Get(id)
+	if !ok || have.Phase != store.Ready {
+		return topology.Endpoint{}, fmt.Errorf("endpoint %q is not known to this plugin: disconnect the container from the network and connect it again", id)
+	}
+	return have.Data, nil
+}
+
+// OtherNetworks reports whether there is a network other than this one.
+func (r *Records) OtherNetworks(than string) bool {
+	for id := range r.Networks.List() {
+		if id != than {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Records) putNetwork(n topology.Network, phase store.Phase) error {
+	if err := r.Networks.Put(n.ID, store.Record[topology.Network]{Phase: phase, Data: n}); err != nil {
+		return fmt.Errorf("storing network %q as %s: %w", n.ID, phase, err)
+	}
+	r.Changed()
+	return nil
+}
+
+func (r *Records) putEndpoint(e topology.Endpoint, phase store.Phase) error {
+	if err := r.Endpoints.Put(e.ID, store.Record[topology.Endpoint]{Phase: phase, Data: e}); err != nil {
+		return fmt.Errorf("storing endpoint %q as %s: %w", e.ID, phase, err)
+	}
+	r.Changed()
+	return nil
+}
+
+// undo takes a plan back in time of its own, and joins what went wrong with
+// the reason for doing so.
+func (r *Records) undo(ctx context.Context, cause error, plans ...plan.Plan) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
+	defer cancel()
+	for _, p := range plans {
+		if err := r.Run.Undo(ctx, p); err != nil {
+			cause = errors.Join(cause, fmt.Errorf("taking back what was done: %w", err))
+		}
+	}
+	return cause
+}

@@ -1,0 +1,109 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+)
+
+// Reconciler moves records on that nobody else will.
+type Reconciler struct {
+	Records *lifecycle.Records
+	Outages *Outages
+	Log     *zap.Logger
+}
+
+// Recover takes back the requests that the last process did not finish, and
+// notes the endpoints whose ports are still deferred. What fails is tried
+// again by Watch.
+func (r *Reconciler) Recover(ctx context.Context) {
+	undone := 0
+	for id, e := range r.Records.Endpoints.List() {
+		switch {
+		case e.Phase != store.Ready:
+			undone++
+			if err := r.Records.Detach(ctx, id); err != nil {
+				r.Log.Warn("a half-made endpoint is still there", zap.String("endpoint", id), zap.Error(err))
+			}
+		case e.Data.Deferred:
+			if n, err := r.Records.Network(e.Data.NetworkID); err == nil {
+				r.Outages.Report(n.NB)
+			}
+		}
+	}
+	for id, n := range r.Records.Networks.List() {
+		if n.Phase == store.Ready {
+			continue
+		}
+		undone++
+		if err := r.Records.RemoveNetwork(ctx, id); err != nil {
+			r.Log.Warn("a half-made network is still there", zap.String("network", id), zap.Error(err))
+		}
+	}
+	r.Log.Info("state recovered", zap.Int("networks", r.Records.Networks.Len()), zap.Int("endpoints", r.Records.Endpoints.Len()), zap.Int("taken_back", undone))
+}
+
+// How often the databases that are away are asked, and the limit of the pause
+// after work that failed although they answer.
+const (
+	askEvery = time.Second
+	maxPause = 30 * time.Second
+)
+
+// Watch completes what was left undone as soon as the databases answer again,
+// until the context ends.
+func (r *Reconciler) Watch(ctx context.Context) {
+	pause := askEvery
+	for {
+		wait := r.Outages.awake
+		var again <-chan time.Time
+		if len(r.Outages.List()) > 0 {
+			wait, again = nil, time.After(pause)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait:
+			continue
+		case <-again:
+		}
+		var failed error
+		for _, nb := range r.Outages.back(ctx) {
+			r.Log.Info("northbound database answers", zap.String("nb", nb))
+			if err := r.finish(ctx, nb); err != nil {
+				r.Log.Warn("not all could be completed, it will be tried again", zap.String("nb", nb), zap.Error(err))
+				r.Outages.Report(nb)
+				failed = err
+			}
+		}
+		if pause = min(2*pause, maxPause); failed == nil {
+			pause = askEvery
+		}
+	}
+}
+
+// finish completes the records that waited for a database.
+func (r *Reconciler) finish(ctx context.Context, nb string) error {
+	var all []error
+	for id, e := range r.Records.Endpoints.List() {
+		n, ok := r.Records.Networks.Get(e.Data.NetworkID)
+		switch {
+		case !ok || n.Data.NB != nb || e.Phase == store.Pending:
+		case e.Phase == store.Deleting:
+			all = append(all, r.Records.Detach(ctx, id))
+		case e.Data.Deferred:
+			all = append(all, r.Records.Complete(ctx, id))
+		}
+	}
+	for id, n := range r.Records.Networks.List() {
+		if n.Phase == store.Deleting && n.Data.NB == nb {
+			all = append(all, r.Records.RemoveNetwork(ctx, id))
+		}
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,96 @@
+package central
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"go.uber.org/zap"
+)
+
+// controllerWithin bounds the wait for an ovn-controller that was started.
+const controllerWithin = 10 * time.Second
+
+// EnsureController makes sure that the host runs an ovn-controller: its own, or
+// with autoCreate a container of the same image as OVN central. The container
+// needs no capability: it talks to two unix sockets and to the southbound
+// database.
+func (c *Central) EnsureController(ctx context.Context, autoCreate bool) error {
+	if c.controllerRuns(ctx) {
+		return nil
+	}
+	if !autoCreate {
+		return errors.New("no ovn-controller runs on this host: start it (systemctl start ovn-controller), or add ovn.auto_create=true")
+	}
+	done, err := c.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if c.controllerRuns(ctx) {
+		return nil
+	}
+	var undo undoList
+	if err := c.startController(ctx, &undo); err != nil {
+		return errors.Join(err, undo.run(ctx))
+	}
+	return nil
+}
+
+func (c *Central) startController(ctx context.Context, undo *undoList) error {
+	have, err := c.docker.ContainerInspect(ctx, controllerName)
+	switch {
+	case errdefs.IsNotFound(err):
+		if err := c.run(ctx, controllerName, &container.Config{Image: c.cfg.Image, Cmd: []string{"ovn-controller"}},
+			&container.HostConfig{
+				NetworkMode: "host",
+				Binds:       []string{"/var/run/openvswitch:/var/run/openvswitch", "/var/run/ovn:/var/run/ovn"},
+			}, nil, undo); err != nil {
+			return err
+		}
+		c.log.Info("ovn-controller created")
+	case err != nil:
+		return c.dockerError("looking for ovn-controller", err)
+	default:
+		if err := c.start(ctx, have); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, controllerWithin)
+	defer cancel()
+	for !c.controllerRuns(ctx) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for ovn-controller to answer, %s: %w", c.describeContainer(ctx, controllerName), context.Cause(ctx))
+		case <-time.After(pollEvery):
+		}
+	}
+	return nil
+}
+
+// controllerRuns reports whether an ovn-controller listens on its control
+// socket, ovn-controller.PID.ctl, of the host (ovn-appctl(8)). The socket of a
+// dead one refuses.
+func (c *Central) controllerRuns(ctx context.Context) bool {
+	sockets, err := filepath.Glob(filepath.Join(c.cfg.HostRun, "ovn", "ovn-controller*.ctl"))
+	if err != nil {
+		return false // only a malformed pattern
+	}
+	for _, s := range sockets {
+		d := net.Dialer{Timeout: time.Second}
+		conn, err := d.DialContext(ctx, "unix", s)
+		if err != nil {
+			continue
+		}
+		if err := conn.Close(); err != nil {
+			c.log.Debug("closing a socket", zap.Error(err))
+		}
+		return true
+	}
+	return false
+}

@@ -112,7 +112,9 @@ func (c *Central) run(ctx context.Context, name string, cfg *container.Config, h
 }
 
 // describe tells what became of OVN central, for an error.
-func (c *Central) describe(ctx context.Context) string { return c.describeContainer(ctx, containerName) }
+func (c *Central) describe(ctx context.Context) string {
+	return c.describeContainer(ctx, containerName)
+}
 
 func (c *Central) describeContainer(ctx context.Context, name string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -136,7 +136,9 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 		case "NB_Global":
 			rows = append(rows, ovsdb.Row{"_uuid": json.RawMessage(`["uuid","nb"]`)})
 		case "Open_vSwitch":
-			rows = append(rows, ovsdb.Row{"datapath_types": json.RawMessage(`["set",["netdev","system"]]`)})
+			rows = append(rows, ovsdb.Row{"external_ids": json.RawMessage(`["map",[["system-id","h"]]]`)})
+		case "Bridge":
+			rows = append(rows, ovsdb.Row{"datapath_id": json.RawMessage(`"1"`)})
 		case "Logical_Switch":
 			name := o["where"].([]ovsdb.Condition)[0][2].(string)
 			h.mu.Lock()

@@ -87,14 +87,10 @@ func (d *Driver) onChassis(ctx context.Context, n *topology.Network) error {
 		return err
 	}
 	defer unlock()
-	p, err := d.planChassis(ctx, n)
-	if err != nil {
-		return err
+	done, err := d.setUp(ctx, n)
+	if err == nil {
+		err = d.Central.EnsureController(ctx, n.Options.AutoCreate)
 	}
-	if err := d.Run.Apply(ctx, p); err != nil {
-		return fmt.Errorf("setting up this host's Open vSwitch for OVN: %w", err)
-	}
-	err = d.Central.EnsureController(ctx, n.Options.AutoCreate)
 	if err == nil {
 		err = d.Records.AddNetwork(ctx, *n)
 	}
@@ -103,19 +99,83 @@ func (d *Driver) onChassis(ctx context.Context, n *topology.Network) error {
 	}
 	ctx, cancel := detached(ctx, undoWithin)
 	defer cancel()
-	return errors.Join(err, d.Run.Undo(ctx, p))
+	return errors.Join(err, d.Run.Undo(ctx, done))
 }
 
-// planChassis returns the plan for the host, and completes n with what the
-// plan settles.
-func (d *Driver) planChassis(ctx context.Context, n *topology.Network) (plan.Plan, error) {
-	seen, err := d.look(ctx, n.Bridge())
+// setUp brings Open vSwitch to what the network needs, and completes n with
+// what was settled. It returns all that it did, also when it fails.
+func (d *Driver) setUp(ctx context.Context, n *topology.Network) (plan.Plan, error) {
+	var done plan.Plan
+	seen, err := d.lookPatiently(ctx, n.Bridge())
 	if err != nil {
-		return plan.Plan{}, err
+		return done, err
 	}
+	want, err := d.wanted(ctx, n)
+	if err != nil {
+		return done, err
+	}
+	var settled topology.Settled
+	for {
+		var p plan.Plan
+		if p, settled, err = want.Plan(seen); err != nil {
+			return done, err
+		}
+		if err := d.Run.Apply(ctx, p); err != nil {
+			return done, fmt.Errorf("setting up this host's Open vSwitch for OVN: %w", err)
+		}
+		done.Steps = append(done.Steps, p.Steps...)
+		// Only now it is known whether the kernel has a datapath for the bridge.
+		if seen.Bridge != nil {
+			break
+		}
+		if seen, err = d.look(ctx, n.Bridge()); err != nil {
+			return done, err
+		}
+		if seen.Bridge == nil {
+			return done, fmt.Errorf("setting up this host's Open vSwitch for OVN: bridge %q went away", n.Bridge())
+		}
+	}
+	links, err := d.Run.Addresses(ctx)
+	if err != nil {
+		return done, err
+	}
+	asked := 0
+	if n.Options.MTUSet {
+		asked = n.Options.MTU
+	}
+	n.Host, n.Datapath = settled.SystemID, settled.Datapath
+	n.MTU, err = topology.MTU(asked, settled, links)
+	return done, err
+}
+
+// How long a bridge that is there may take to be opened: ovs-vswitchd may be
+// starting.
+const (
+	openWithin = 2 * time.Second
+	openPoll   = 100 * time.Millisecond
+)
+
+// lookPatiently is look, for a bridge that is not taken for a dead one only
+// because ovs-vswitchd is starting.
+func (d *Driver) lookPatiently(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
+	for until := time.Now().Add(openWithin); ; {
+		seen, err := d.look(ctx, b)
+		if err != nil || seen.Bridge == nil || seen.Bridge.Open || time.Now().After(until) {
+			return seen, err
+		}
+		select {
+		case <-ctx.Done():
+			return seen, fmt.Errorf("waiting for bridge %q to be opened: %w", b, context.Cause(ctx))
+		case <-time.After(openPoll):
+		}
+	}
+}
+
+// wanted is what the network needs of the chassis.
+func (d *Driver) wanted(ctx context.Context, n *topology.Network) (topology.Chassis, error) {
 	from, err := d.encapFrom(ctx, n.SB)
 	if err != nil {
-		return plan.Plan{}, err
+		return topology.Chassis{}, err
 	}
 	want := topology.Chassis{
 		OVSDB: d.Host.OVSDB, Instance: d.Instance, Bridge: n.Bridge(), SB: n.SB, EncapFrom: from.String(), InUse: d.Records.OtherNetworks(n.ID),
@@ -126,21 +186,7 @@ func (d *Driver) planChassis(ctx context.Context, n *topology.Network) (plan.Pla
 	if n.Options.EncapIP.IsValid() {
 		want.EncapIP = n.Options.EncapIP.String()
 	}
-	p, settled, err := want.Plan(seen)
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	links, err := d.Run.Addresses(ctx)
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	asked := 0
-	if n.Options.MTUSet {
-		asked = n.Options.MTU
-	}
-	n.Host, n.Datapath = settled.SystemID, settled.Datapath
-	n.MTU, err = topology.MTU(asked, settled, links)
-	return p, err
+	return want, nil
 }
 
 // encapFrom returns the address that the host reaches the southbound database

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// callTimeout bounds one invocation whose caller has more time.
-const callTimeout = 8 * time.Second
+// callTimeout bounds one invocation whose caller has more time. The longest
+// that one takes on purpose is a Join's wait for its port, 10 s.
+const callTimeout = 12 * time.Second
 
 // programs are what the plugin's rootfs holds, and whether the program takes
 // "--timeout=SECONDS".

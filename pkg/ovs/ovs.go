@@ -64,44 +64,43 @@ func ConfigSet(key, value, old string) plan.Op {
 
 // Chassis is one read of the local Open vSwitch.
 type Chassis struct {
-	ExternalIDs   map[string]string // of the Open_vSwitch row
-	DatapathTypes []string          // that ovs-vswitchd supports; empty before it has run
-	Bridge        *BridgeRow        // nil when there is none of that name
+	ExternalIDs map[string]string // of the Open_vSwitch row
+	Bridge      *BridgeRow        // nil when there is none of that name
 }
 
 // BridgeRow is a bridge that is there.
 type BridgeRow struct {
 	Datapath    string // "" means "system"
 	ExternalIDs map[string]string
-	Ports       int    // without the bridge's own
-	Error       string // of the bridge's own interface
+	Ports       int // without the bridge's own
+	// Open says that ovs-vswitchd has opened the bridge's datapath. It has not
+	// when the kernel lacks the module, and then reports no error anywhere
+	// but in its log; the datapath types that it lists do not tell either.
+	Open bool
 }
 
 // Look is the read of the chassis and of one bridge; ReadLook reads its answer.
 func Look(db string, b Bridge) ovsdb.Transaction {
 	named := []ovsdb.Condition{ovsdb.Is("name", string(b))}
 	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
-		ovsdb.Select("Open_vSwitch", nil, "external_ids", "datapath_types"),
-		ovsdb.Select("Bridge", named, "datapath_type", "external_ids", "ports"),
-		ovsdb.Select("Interface", named, "error"),
+		ovsdb.Select("Open_vSwitch", nil, "external_ids"),
+		ovsdb.Select("Bridge", named, "datapath_type", "datapath_id", "external_ids", "ports"),
 	}}
 }
 
 // ReadLook reads the answer to Look.
 func ReadLook(results []ovsdb.Result) Chassis {
 	c := Chassis{ExternalIDs: map[string]string{}}
-	if len(results) < 3 {
+	if len(results) < 2 {
 		return c
 	}
 	for _, r := range results[0].Rows {
-		c.ExternalIDs, c.DatapathTypes = r.Map("external_ids"), r.Strings("datapath_types")
+		c.ExternalIDs = r.Map("external_ids")
 	}
 	for _, r := range results[1].Rows {
-		c.Bridge = &BridgeRow{Datapath: r.String("datapath_type"), ExternalIDs: r.Map("external_ids"), Ports: max(0, len(r.UUIDs("ports"))-1)}
-	}
-	for _, r := range results[2].Rows {
-		if c.Bridge != nil {
-			c.Bridge.Error = r.String("error")
+		c.Bridge = &BridgeRow{
+			Datapath: r.String("datapath_type"), ExternalIDs: r.Map("external_ids"),
+			Ports: max(0, len(r.UUIDs("ports"))-1), Open: r.String("datapath_id") != "",
 		}
 	}
 	return c

@@ -75,6 +75,10 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store %q: %w", dir, err)
 	}
+	// In the plugin /data is a link into its persistent mount, which is empty at first.
+	if target, err := os.Readlink(dir); err == nil && filepath.IsAbs(target) {
+		dir = target
+	}
 	for _, folder := range append([]string{""}, folders...) {
 		if err := makeDir(filepath.Join(dir, folder)); err != nil {
 			return nil, fmt.Errorf("opening the store %q: %w", dir, err)

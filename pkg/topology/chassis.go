@@ -76,23 +76,20 @@ func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
 	return plan.New(plan.Step{Target: ovs.Local(c.OVSDB), Ops: append(bridge, s.ops...)}), settled, nil
 }
 
-// bridge returns the commands that make the bridge, or mend one that was made
-// by a plain "add-br" where the kernel has no datapath for it.
+// bridge returns the commands that make the bridge, for the kernel's datapath,
+// or that turn one without ports to the userspace datapath because the kernel
+// has none. So a bridge that is new takes two plans where the kernel lacks the
+// module, and one that was made by a plain "add-br" is mended.
 func (c Chassis) bridge(seen ovs.Chassis) ([]plan.Op, string, error) {
-	kernel := len(seen.DatapathTypes) == 0 || slices.Contains(seen.DatapathTypes, Kernel)
 	have := seen.Bridge
 	switch {
 	case have == nil:
-		datapath := Kernel
-		if !kernel {
-			datapath = Userspace
-		}
-		columns := append([]string{"datapath_type=" + datapath, "fail_mode=secure", "other_config:disable-in-band=true"},
+		columns := append([]string{"datapath_type=" + Kernel, "fail_mode=secure", "other_config:disable-in-band=true"},
 			ovsdb.Columns("external_ids", ids("instance", c.Instance))...)
-		return []plan.Op{ovs.BridgeAdd(c.Bridge), ovs.BridgeSet(c.Bridge, columns...)}, datapath, nil
+		return []plan.Op{ovs.BridgeAdd(c.Bridge), ovs.BridgeSet(c.Bridge, columns...)}, Kernel, nil
 	case have.Datapath == Userspace:
 		return nil, Userspace, nil
-	case kernel && have.Error == "":
+	case have.Open:
 		return nil, Kernel, nil
 	case have.Ports == 0:
 		return []plan.Op{ovs.BridgeSet(c.Bridge, "datapath_type="+Userspace)}, Userspace, nil

@@ -26,7 +26,7 @@ func ready(changes ...string) ovs.Chassis {
 		k, v, _ := strings.Cut(c, "=")
 		ids[k] = v
 	}
-	return ovs.Chassis{ExternalIDs: ids, DatapathTypes: []string{"netdev", "system"}, Bridge: &ovs.BridgeRow{Datapath: "netdev"}}
+	return ovs.Chassis{ExternalIDs: ids, Bridge: &ovs.BridgeRow{Datapath: "netdev", Open: true}}
 }
 
 func TestReadyChassisIsLeftAlone(t *testing.T) {
@@ -79,22 +79,20 @@ func TestChassisContradictions(t *testing.T) {
 func TestBridgeDatapath(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		types  []string
 		bridge *ovs.BridgeRow
 		want   string
 		fails  bool
 	}{
-		{"new, kernel", []string{"netdev", "system"}, nil, "system", false},
-		{"new, no kernel module", []string{"netdev"}, nil, "netdev", false},
-		{"plain add-br without the module", []string{"netdev"}, &ovs.BridgeRow{}, "netdev", false},
-		{"the same, module listed, interface broken", []string{"netdev", "system"}, &ovs.BridgeRow{Error: "could not open network device br-int"}, "netdev", false},
-		{"the same with ports of others", []string{"netdev"}, &ovs.BridgeRow{Ports: 1}, "", true},
-		{"adopted, kernel", []string{"netdev", "system"}, &ovs.BridgeRow{Ports: 4}, "system", false},
-		{"adopted, userspace by choice", []string{"netdev", "system"}, &ovs.BridgeRow{Datapath: "netdev", Ports: 4}, "netdev", false},
+		{"new", nil, "system", false},
+		{"plain add-br without the kernel module", &ovs.BridgeRow{}, "netdev", false},
+		{"the same, type given", &ovs.BridgeRow{Datapath: "system"}, "netdev", false},
+		{"the same with ports of others", &ovs.BridgeRow{Ports: 1}, "", true},
+		{"adopted, kernel", &ovs.BridgeRow{Open: true, Ports: 4}, "system", false},
+		{"adopted, userspace by choice", &ovs.BridgeRow{Datapath: "netdev", Open: true, Ports: 4}, "netdev", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			seen := ready()
-			seen.DatapathTypes, seen.Bridge = c.types, c.bridge
+			seen.Bridge = c.bridge
 			p, settled, err := want().Plan(seen)
 			if (err != nil) != c.fails || settled.Datapath != c.want {
 				t.Errorf("datapath %q, error %v", settled.Datapath, err)

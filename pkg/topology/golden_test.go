@@ -70,7 +70,7 @@ func script(t *testing.T, e example) string {
 	if err != nil {
 		return "error: " + err.Error() + "\n"
 	}
-	n, chassis := build(t, parsed, e.subnet, ovs.Chassis{DatapathTypes: []string{"netdev"}})
+	n, chassis := build(t, parsed, e.subnet, ovs.Chassis{})
 	made, err := n.Plan(ovn.Seen{})
 	if err != nil {
 		t.Fatal(err)

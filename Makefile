@@ -1,0 +1,58 @@
+# Every target is one line of a script in hack/ or scripts/; run `make help`.
+# Run as root (sudo make …) what talks to Docker, Open vSwitch or the host; the scripts find Go where sudo hides it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: quick-start quick-start-down install uninstall
+quick-start: ## from nothing to two containers on an OVN network (sudo)
+	@scripts/quick-start.sh
+quick-start-down: ## remove all that quick-start made (sudo)
+	@scripts/quick-start.sh --down
+install: ## packages, Open vSwitch, images, plugin and command on this host (sudo)
+	@scripts/install.sh
+uninstall: ## take all of it back (sudo)
+	@scripts/install.sh --uninstall
+
+.PHONY: build images docker-build rootfs
+build: ## the static binary, build/ovs-container-network
+	@hack/build.sh
+images: ## ovn-central:latest and the demo image
+	@hack/images.sh
+docker-build: build images ## the plugin's image, ovs-container-network:rootfs
+	@hack/rootfs.sh image
+rootfs: build ## what docker plugin create takes, build/plugin
+	@hack/rootfs.sh
+
+.PHONY: plugin-create enable disable logs dev-run
+plugin-create: rootfs images ## the plugin, ovs-container-network:latest, not enabled yet
+	@hack/plugin.sh create
+enable: ## enable the plugin
+	@hack/plugin.sh enable
+disable: ## disable the plugin, networks or not; running containers keep their traffic
+	@hack/plugin.sh disable
+logs: ## the plugin's log lines (FOLLOW=1 goes on)
+	@hack/logs.sh
+dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (sudo)
+	@hack/dev-run.sh
+
+.PHONY: test test-unit test-integration bench lint deps
+test: test-unit test-integration ## all tests (sudo)
+test-unit: ## unit and contract tests (any user)
+	@hack/test.sh unit
+test-integration: images rootfs ## end to end, on hosts made of namespaces (sudo)
+	@hack/test.sh integration
+bench: ## benchmarks (BENCH=regexp)
+	@hack/test.sh bench
+lint: ## shellcheck and golangci-lint
+	@hack/lint.sh
+deps: ## packages that building and testing need (sudo)
+	@hack/deps.sh
+
+.PHONY: clean
+clean: ## remove build/
+	@hack/clean.sh

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Makes the images that a host needs: ovn-central:latest and the demo image. Quick when nothing changed.
+
+# shellcheck source=hack/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+need_docker
+base=$("$root/images/base.sh")
+
+build_image "$ovn_image" --build-arg "BASE=$base" "$root/images/ovn-central"
+build_image "$demo_image" --build-arg "BASE=$base" "$root/images/demo"

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Runs tests: test.sh unit | integration | bench [arguments of go test]
+#   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
+#   integration   whole Docker hosts in namespaces; needs root
+#   bench         the benchmarks of the packages
+
+# shellcheck source=hack/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+need_go
+cd "$root"
+kind=${1:-unit}
+[ $# -eq 0 ] || shift
+
+# The contract tests run bare ovsdb-servers, and OVN's schemas come with the server packages only; where those are
+# not installed, the images have them.
+schemas() {
+	local dir
+	for dir in "${OVN_SCHEMA_DIR:-}" /usr/share/ovn "$build/testhost/bookworm/rootfs/usr/share/ovn" "$build/schemas"; do
+		if [ -n "$dir" ] && [ -f "$dir/ovn-nb.ovsschema" ]; then
+			echo "$dir"
+			return
+		fi
+	done
+	image_exists "$ovn_image" || return 0
+	local container
+	container=$(docker create --label "$owner" "$ovn_image")
+	mkdir -p "$build/schemas"
+	docker cp "$container:/usr/share/ovn/ovn-nb.ovsschema" "$build/schemas/"
+	docker cp "$container:/usr/share/ovn/ovn-sb.ovsschema" "$build/schemas/"
+	docker rm -f "$container" >/dev/null
+	give_back "$build/schemas"
+	echo "$build/schemas"
+}
+
+packages() { go list ./... | grep -v "/$name/e2e\(/\|\$\)"; }
+
+case $kind in
+unit)
+	OVN_SCHEMA_DIR=$(schemas)
+	[ -z "$OVN_SCHEMA_DIR" ] || export OVN_SCHEMA_DIR
+	mapfile -t list < <(packages)
+	go test "$@" "${list[@]}"
+	;;
+integration)
+	need_root make test-integration
+	"$root/hack/testhost-image.sh" >/dev/null
+	# -count=1: what these tests depend on is not in Go's view, so that a cached result means nothing.
+	go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/...
+	;;
+bench)
+	OVN_SCHEMA_DIR=$(schemas)
+	[ -z "$OVN_SCHEMA_DIR" ] || export OVN_SCHEMA_DIR
+	mapfile -t list < <(packages)
+	go test -run '^$' -bench "${BENCH:-.}" -benchmem "$@" "${list[@]}"
+	;;
+*) die "usage: hack/test.sh unit|integration|bench [arguments of go test]" ;;
+esac

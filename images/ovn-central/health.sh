@@ -1,0 +1,13 @@
+#!/bin/sh
+# Healthy is what a client needs: as OVN central, both databases answer and northd is the active one; as
+# ovn-controller, the Southbound database is connected. Cheap on purpose: no call reads a whole database.
+set -eu
+
+run=/var/run/ovn
+if [ "$(cat /proc/1/comm)" = ovn-controller ]; then
+	[ "$(ovn-appctl --timeout=3 -t "$run/ovn-controller.1.ctl" connection-status)" = connected ]
+	exit
+fi
+ovsdb-client --timeout=2 list-dbs "unix:$run/ovnnb_db.sock" | grep -qx OVN_Northbound
+ovsdb-client --timeout=2 list-dbs "unix:$run/ovnsb_db.sock" | grep -qx OVN_Southbound
+ovn-appctl --timeout=2 -t "$run/ovn-northd.ctl" status | grep -q 'Status: active'

@@ -45,7 +45,7 @@ type app struct {
 
 // newApp puts the plugin together. What goes wrong is kept as the refusal that
 // every request is answered with.
-func newApp(ctx context.Context, cfg config.Config, configErr error, log *zap.Logger) *app {
+func newApp(cfg config.Config, configErr error, log *zap.Logger) *app {
 	a := &app{cfg: cfg, log: log, started: time.Now(), ready: make(chan struct{}), run: executor.New(log)}
 	if err := cmp.Or(configErr, a.open()); err != nil {
 		a.refusal = fmt.Errorf("the plugin cannot serve: %w", err)

@@ -43,7 +43,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a := newApp(ctx, cfg, configErr, log)
+	a := newApp(cfg, configErr, log)
 	defer a.close()
 
 	var background sync.WaitGroup

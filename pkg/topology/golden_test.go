@@ -23,6 +23,7 @@ type example struct {
 	name   string
 	subnet string
 	opts   []string
+	bridge *ovs.BridgeRow // that is there already
 }
 
 const (
@@ -31,24 +32,26 @@ const (
 )
 
 var examples = []example{
-	{"basic-usage", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", nb, sb, "ovn.auto_create=true"}},
-	{"minimal", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", nb, sb}},
-	{"auto-create", "10.1.0.0/24", []string{"ovn.switch=ls-tenant2", nb, sb, "ovn.auto_create=true"}},
-	{"with-optional", "10.0.0.0/24", []string{"ovn.switch=ls-tenant1", nb, sb, "ovn.auto_create=true", "bridge=br-int", "tenant_id=tenant-1", "vlan=100"}},
-	{"compose", "10.0.0.0/24", []string{"ovn.switch=ls-development", nb, sb, "ovn.auto_create=true", "bridge=br-int", "tenant_id=development", "vlan=100"}},
-	{"multi-tenant-a", "10.0.0.0/24", []string{"ovn.switch=ls-tenant-a", nb, sb, "ovn.auto_create=true", "tenant_id=tenant-a", "vlan=100"}},
-	{"multi-tenant-b", "10.1.0.0/24", []string{"ovn.switch=ls-tenant-b", nb, sb, "ovn.auto_create=true", "tenant_id=tenant-b", "vlan=200"}},
-	{"custom-overlay", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", "ovn.nb_connection=tcp:10.200.0.5:6641", "ovn.sb_connection=tcp:10.200.0.5:6642", "ovn.auto_create=true", "ovn.transit_overlay_network=my-transit-overlay"}},
-	{"encapsulation", "10.0.0.0/24", []string{"ovn.switch=ls-prod", "ovn.encap=vxlan", "ovn.encap_ip=192.0.2.10", "mtu=1400", nb, sb}},
-	{"ipv6", "fd00:10::/64", []string{"ovn.switch=ls-six", nb, sb}},
-	{"fails-no-switch", "10.0.0.0/24", nil},
-	{"fails-no-connections", "10.0.0.0/24", []string{"ovn.switch=ls-my-network"}},
-	{"fails-one-connection", "10.0.0.0/24", []string{"ovn.switch=ls-my-network", nb}},
-	{"transit", "192.168.100.0/24", []string{"ovn.role=transit", "ovn.external_gateway=192.168.100.1", nb, sb, "ovn.auto_create=true"}},
-	{"vpc-a", "10.0.0.0/24", []string{"tenant_id=tenant-a", "ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=transit-net", nb, sb}},
-	{"mirroring", "10.0.0.0/24", []string{"ovn.switch=ls-monitored", nb, sb, "ovn.auto_create=true", "mirror.ports=all", "mirror.dest=monitor-port"}},
-	{"overlay", "10.0.0.0/24", []string{"ovn.switch=ls-prod", "ovn.encap=geneve", nb, sb, "ovn.auto_create=true", "dhcp=ovn"}},
-	{"external-dhcp", "10.0.0.0/24", []string{"ovn.switch=ls-dhcp-network", nb, sb, "ovn.auto_create=true", "ipam=external", "dhcp=ovn"}},
+	{name: "basic-usage", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-my-network", nb, sb, "ovn.auto_create=true"}},
+	// As the README has it: the bridge was made by a plain add-br, and here the
+	// kernel lacks the module.
+	{name: "minimal", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-my-network", nb, sb}, bridge: &ovs.BridgeRow{}},
+	{name: "auto-create", subnet: "10.1.0.0/24", opts: []string{"ovn.switch=ls-tenant2", nb, sb, "ovn.auto_create=true"}},
+	{name: "with-optional", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-tenant1", nb, sb, "ovn.auto_create=true", "bridge=br-int", "tenant_id=tenant-1", "vlan=100"}},
+	{name: "compose", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-development", nb, sb, "ovn.auto_create=true", "bridge=br-int", "tenant_id=development", "vlan=100"}},
+	{name: "multi-tenant-a", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-tenant-a", nb, sb, "ovn.auto_create=true", "tenant_id=tenant-a", "vlan=100"}},
+	{name: "multi-tenant-b", subnet: "10.1.0.0/24", opts: []string{"ovn.switch=ls-tenant-b", nb, sb, "ovn.auto_create=true", "tenant_id=tenant-b", "vlan=200"}},
+	{name: "custom-overlay", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-my-network", "ovn.nb_connection=tcp:10.200.0.5:6641", "ovn.sb_connection=tcp:10.200.0.5:6642", "ovn.auto_create=true", "ovn.transit_overlay_network=my-transit-overlay"}},
+	{name: "encapsulation", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-prod", "ovn.encap=vxlan", "ovn.encap_ip=192.0.2.10", "mtu=1400", nb, sb}},
+	{name: "ipv6", subnet: "fd00:10::/64", opts: []string{"ovn.switch=ls-six", nb, sb}},
+	{name: "fails-no-switch", subnet: "10.0.0.0/24", opts: nil},
+	{name: "fails-no-connections", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-my-network"}},
+	{name: "fails-one-connection", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-my-network", nb}},
+	{name: "transit", subnet: "192.168.100.0/24", opts: []string{"ovn.role=transit", "ovn.external_gateway=192.168.100.1", nb, sb, "ovn.auto_create=true"}},
+	{name: "vpc-a", subnet: "10.0.0.0/24", opts: []string{"tenant_id=tenant-a", "ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=transit-net", nb, sb}},
+	{name: "mirroring", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-monitored", nb, sb, "ovn.auto_create=true", "mirror.ports=all", "mirror.dest=monitor-port"}},
+	{name: "overlay", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-prod", "ovn.encap=geneve", nb, sb, "ovn.auto_create=true", "dhcp=ovn"}},
+	{name: "external-dhcp", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-dhcp-network", nb, sb, "ovn.auto_create=true", "ipam=external", "dhcp=ovn"}},
 }
 
 // One file an example: what creating the network on a fresh host runs, what
@@ -70,7 +73,7 @@ func script(t *testing.T, e example) string {
 	if err != nil {
 		return "error: " + err.Error() + "\n"
 	}
-	n, chassis := build(t, parsed, e.subnet, ovs.Chassis{})
+	n, chassis := build(t, parsed, e.subnet, ovs.Chassis{Bridge: e.bridge})
 	made, err := n.Plan(ovn.Seen{})
 	if err != nil {
 		t.Fatal(err)

@@ -79,13 +79,18 @@ image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
 plugin_exists() { docker plugin inspect "$plugin" >/dev/null 2>&1; }
 plugin_enabled() { [ "$(docker plugin inspect -f '{{.Enabled}}' "$plugin" 2>/dev/null)" = true ]; }
 
-# build_image TAG ARGS...: the image of before loses its name by a build, and nothing would ever remove it then.
+# build_image TAG DIR BASE FILE...: builds DIR from BASE unless TAG was made from the same BASE and FILEs. The label tells,
+# and not the builder's cache, which an image that came by docker load has none of.
 build_image() {
-	local tag=$1 old new
-	shift
-	old=$(docker image inspect -f '{{.Id}}' "$tag" 2>/dev/null || true)
-	quietly docker build --network host -t "$tag" "$@" || die "could not build $tag; the lines above say why"
-	new=$(docker image inspect -f '{{.Id}}' "$tag")
-	[ -z "$old" ] || [ "$old" = "$new" ] || docker image rm "$old" >/dev/null 2>&1 || true # a container may use it
+	local tag=$1 dir=$2 base=$3 old content
+	shift 3
+	content=$({ docker image inspect -f '{{.Id}}' "$base" && cat "$dir/Dockerfile" "$@"; } | sha256sum | cut -c1-16)
+	old=$(docker image inspect -f "{{.Id}} {{index .Config.Labels \"$name.content\"}}" "$tag" 2>/dev/null || true)
+	if [ "${old#* }" != "$content" ]; then
+		quietly docker build --network host --label "$name.content=$content" --build-arg "BASE=$base" -t "$tag" "$dir" ||
+			die "could not build $tag; the lines above say why"
+		# The image of before has lost its name by this, and nothing else would ever remove it.
+		[ -z "$old" ] || docker image rm "${old% *}" >/dev/null 2>&1 || true # a container may use it
+	fi
 	say "image $tag"
 }

@@ -7,5 +7,5 @@
 need_docker
 base=$("$root/images/base.sh")
 
-build_image "$ovn_image" --build-arg "BASE=$base" "$root/images/ovn-central"
-build_image "$demo_image" --build-arg "BASE=$base" "$root/images/demo"
+build_image "$ovn_image" "$root/images/ovn-central" "$base" "$root"/images/ovn-central/*.sh
+build_image "$demo_image" "$root/images/demo" "$base"

@@ -8,7 +8,7 @@
 need_docker
 [ -x "$binary" ] || die "build/$name is missing; run: make build"
 base=$("$root/images/base.sh")
-build_image "$rootfs_image" --build-arg "BASE=$base" "$root"
+build_image "$rootfs_image" "$root" "$base" "$root/plugin-rootfs/collect.sh" "$binary"
 [ "${1:-}" != image ] || exit 0
 
 out=$build/plugin

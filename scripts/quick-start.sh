@@ -98,12 +98,12 @@ up() {
 	cat <<-TEXT
 
 		Go on with:
-		  docker exec -it $client sh                 a shell on the network
+		  docker exec -it $client sh                  a shell on the network
 		  docker run --rm -it --network $network $demo_image sh
-		  docker exec ovn-central ovn-nbctl show                 the logical network
-		  ovs-vsctl show                                         the host's switch
-		  $name status                          the plugin's view
-		  sudo make quick-start-down                             remove all of this
+		  docker exec ovn-central ovn-nbctl show                  the logical network
+		  ovs-vsctl show                                          the host's switch
+		  $name status                            the plugin's view
+		  sudo make quick-start-down                              remove all of this
 	TEXT
 }
 

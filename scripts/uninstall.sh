@@ -26,9 +26,14 @@ foreign() {
 	local me hosts rows
 	me=$(vsctl --if-exists get Open_vSwitch . external_ids:system-id 2>/dev/null | tr -d '"')
 	hosts=$(docker exec ovn-central ovn-sbctl --timeout=5 --bare --columns=name list chassis | awk -v me="$me" 'NF && $0 != me' | paste -sd ' ')
-	rows=$(docker exec ovn-central ovn-nbctl --timeout=5 --bare --columns=name find Logical_Switch "external_ids:owner!=$name" | awk NF | paste -sd ' ')
-	printf '%s' "${hosts:+chassis $hosts }${rows:+switches $rows}"
+	# A condition != does not match a row that lacks the key, so: all switches, less those that have an owner.
+	rows=$(comm -23 <(switches list Logical_Switch) <(switches find Logical_Switch "external_ids:owner=$name") | paste -sd ' ')
+	if [ -n "$hosts$rows" ]; then
+		echo "${hosts:+chassis $hosts}${hosts:+${rows:+, }}${rows:+switches $rows}"
+	fi
 }
+
+switches() { docker exec ovn-central ovn-nbctl --timeout=5 --bare --columns=name "$@" | awk NF | sort; }
 
 # controller ends ovn-controller before the database that it talks to. Told to exit, it takes its chassis row with it,
 # which other hosts of that database would keep a tunnel to otherwise; it may not answer, and goes all the same.

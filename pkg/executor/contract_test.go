@@ -123,7 +123,11 @@ func TestPlansOnRealDatabases(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				p, s, err := c.Plan(ovs.ReadLook(results))
+				seen := ovs.ReadLook(results)
+				if seen.Bridge != nil {
+					seen.Bridge.Open = true // which takes an ovs-vswitchd
+				}
+				p, s, err := c.Plan(seen)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -47,7 +47,11 @@ type app struct {
 // every request is answered with.
 func newApp(cfg config.Config, configErr error, log *zap.Logger) *app {
 	a := &app{cfg: cfg, log: log, started: time.Now(), ready: make(chan struct{}), run: executor.New(log)}
-	if err := cmp.Or(configErr, a.open()); err != nil {
+	err := configErr
+	if err == nil {
+		err = a.open()
+	}
+	if err != nil {
 		a.refusal = fmt.Errorf("the plugin cannot serve: %w", err)
 		a.driver = driver.New(driver.Config{Log: log})
 		log.Error("refusing every request", zap.Error(err))

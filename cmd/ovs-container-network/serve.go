@@ -39,8 +39,15 @@ func serve(ctx context.Context) error {
 	cfg, configErr := config.Load()
 	log := newLog(cfg.LogLevel)
 	defer func() { _ = log.Sync() }()
+	started := time.Now()
 	listener, err := listen(cfg.Socket)
 	if err != nil {
+		// dockerd does not start a plugin again that ended in its first half
+		// second.
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Until(started.Add(time.Second))):
+		}
 		return err
 	}
 	a := newApp(cfg, configErr, log)

@@ -48,7 +48,7 @@ func printStatus(out io.Writer, s control.Status) error {
 	if s.Refusal != "" {
 		fmt.Fprintf(w, "refuses all requests\t%s\n", s.Refusal)
 	}
-	if !s.Ready {
+	if !s.Ready && s.Refusal == "" {
 		fmt.Fprintln(w, "recovery\tnot over yet")
 	}
 	fmt.Fprintf(w, "open vswitch\t%s\n", s.OVS)

@@ -52,7 +52,8 @@ type Config struct {
 	DockerHost string
 }
 
-// Load reads the environment. All variables that are wrong are named in one error.
+// Load reads the environment. All variables that are wrong are named in one error; they have their defaults in what is
+// returned beside it, so that the plugin can listen and say what is wrong.
 func Load() (Config, error) {
 	v := viper.New()
 	var c Config
@@ -69,12 +70,12 @@ func Load() (Config, error) {
 		}
 		if err := e.parse(&c, value); err != nil {
 			wrong = append(wrong, fmt.Errorf("environment variable %s: %w", e.name, err))
+			if e.fallback != "" {
+				wrong = append(wrong, e.parse(&c, e.fallback))
+			}
 		}
 	}
-	if len(wrong) > 0 {
-		return Config{}, errors.Join(wrong...)
-	}
-	return c, nil
+	return c, errors.Join(wrong...)
 }
 
 // MarkdownTable gives the README's table of environment variables.

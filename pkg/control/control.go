@@ -44,8 +44,12 @@ type Network struct {
 
 const statusPath = "/status"
 
-// Listen makes the socket, in a folder that only root can enter.
+// Listen makes the socket, in a folder that only root can enter. One that a
+// dead process left is replaced, one that somebody answers is not.
 func Listen(path string) (net.Listener, error) {
+	if c, err := net.Dial("unix", path); err == nil {
+		return nil, errors.Join(fmt.Errorf("listening on control socket %q: another process answers there, stop it or set PLUGIN_CONTROL_SOCKET", path), c.Close())
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the control socket's folder: %w", err)
 	}

@@ -6,7 +6,7 @@
 // is stored as "deleting" first. So whatever a crash leaves is either complete
 // or known to be half done.
 //
-// Three habits of dockerd shape the handlers:
+// Four habits of dockerd shape the handlers:
 //
 //   - It repeats a request after a lost connection or a time-out, with an empty
 //     body. Such a request is refused: doing nothing and saying so beats
@@ -16,6 +16,8 @@
 //     waits for the port and answers in any case.
 //   - It runs DeleteEndpoint while the Join that it gave up on still runs. So
 //     an endpoint's removal cancels its Join.
+//   - It repeats no removal that failed. So removals do not wait for recovery,
+//     and are done later when they cannot be done now.
 //
 // Every handler answers within 25 seconds, before dockerd's own limit of 30,
 // after which it would believe in a failure that the handler does not know of.

@@ -49,7 +49,7 @@ type Config struct {
 type Driver struct {
 	Config
 
-	joins sync.Map // endpoint id -> context.CancelCauseFunc of its Join
+	joins sync.Map // endpoint id -> *context.CancelCauseFunc of its Join
 	// late is true after ovn-controller took longer than a Join waits, until
 	// it has been in time again: nobody should wait for what is known to be
 	// away.
@@ -63,7 +63,10 @@ func New(c Config) *Driver { return &Driver{Config: c} }
 // recovery.
 const recoveryWait = 15 * time.Second
 
-// ready waits until recovery is over.
+// ready waits until recovery is over: what it takes back may hold names and
+// addresses that a new network or endpoint gets. All other calls are about one
+// record, and its lock is enough for them; dockerd never repeats a removal that
+// failed, and some engines take the network from a container whose Join did.
 func (d *Driver) ready(ctx context.Context) error {
 	select {
 	case <-d.Ready:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/docker/go-plugins-helpers/network"
@@ -38,7 +39,11 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 	}
 	// dockerd refuses an answer that repeats what it has asked for.
 	var answer network.EndpointInterface
-	if e.MAC == "" {
+	if e.MAC != "" {
+		if _, err := net.ParseMAC(e.MAC); err != nil {
+			return none, fmt.Errorf("reading the endpoint's MAC address: %w", err)
+		}
+	} else {
 		e.MAC = topology.MAC(e.Addresses, e.ID)
 		answer.MacAddress = e.MAC
 	}
@@ -56,12 +61,11 @@ func (d *Driver) endpointInfo(context.Context, network.InfoRequest) (network.Inf
 
 var errRemoved = errors.New("the endpoint is being removed")
 
-// deleteEndpoint removes the endpoint. It ends a Join that still waits.
+// deleteEndpoint removes the endpoint. It ends a Join that still waits, and
+// one that read the record just before its removal.
 func (d *Driver) deleteEndpoint(ctx context.Context, r network.DeleteEndpointRequest) (empty, error) {
-	if err := d.ready(ctx); err != nil {
-		return empty{}, err
-	}
 	d.cancelJoin(r.EndpointID)
+	defer d.cancelJoin(r.EndpointID)
 	return empty{}, d.Records.Detach(ctx, r.EndpointID)
 }
 
@@ -78,17 +82,14 @@ const (
 // unless the network is internal.
 func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinResponse, error) {
 	var none network.JoinResponse
-	if err := d.ready(ctx); err != nil {
-		return none, err
-	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d.joins.Store(r.EndpointID, &cancel)
+	defer d.joins.CompareAndDelete(r.EndpointID, &cancel)
 	e, err := d.Records.Endpoint(r.EndpointID)
 	if err != nil {
 		return none, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	d.joins.Store(e.ID, cancel)
-	defer d.joins.Delete(e.ID)
 
 	stored := make(chan error, 1)
 	go func() {
@@ -97,11 +98,13 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 	if !e.Deferred {
 		d.awaitPort(ctx, e)
 	}
-	if err := <-stored; err != nil {
-		return none, err
-	}
+	err = <-stored
 	if ctx.Err() != nil {
 		return none, fmt.Errorf("joining endpoint %q: %w", e.ID, context.Cause(ctx))
+	}
+	// The attachment stands without it.
+	if err != nil {
+		d.Log.Warn("the container of an endpoint could not be stored", zap.String("endpoint", e.ID), zap.Error(err))
 	}
 	return network.JoinResponse{InterfaceName: network.InterfaceName{SrcName: e.PeerLink(), DstPrefix: "eth"}}, nil
 }
@@ -127,16 +130,13 @@ func (d *Driver) awaitPort(ctx context.Context, e topology.Endpoint) {
 
 func (d *Driver) cancelJoin(id string) {
 	if cancel, ok := d.joins.Load(id); ok {
-		cancel.(context.CancelCauseFunc)(errRemoved)
+		(*cancel.(*context.CancelCauseFunc))(errRemoved)
 	}
 }
 
 // leave forgets the container. dockerd sends it twice after some failures, and
 // for endpoints that were never joined.
 func (d *Driver) leave(ctx context.Context, r network.LeaveRequest) (empty, error) {
-	if err := d.ready(ctx); err != nil {
-		return empty{}, err
-	}
 	d.cancelJoin(r.EndpointID)
 	return empty{}, d.Records.Update(ctx, r.EndpointID, func(e *topology.Endpoint) { e.Sandbox = "" })
 }

@@ -3,23 +3,28 @@ package driver_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/zap/zaptest"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/driver"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
@@ -27,14 +32,29 @@ import (
 // host stands in for the programs: it keeps what plans make and take back, and
 // fails where a test says so.
 type host struct {
-	mu     sync.Mutex
-	things map[string]bool              // "link ocn…", "port ocn…", "lsp …"
-	sw     map[string]map[string]string // logical switch -> external_ids
-	fail   func(program string, words []string) error
-	wait   func(ctx context.Context) error // what a wait for a port does
+	mu      sync.Mutex
+	things  map[string]bool              // "link ocn…", "port ocn…", "lsp …"
+	address map[string][]string          // switch port -> switch, MAC, addresses
+	sw      map[string]map[string]string // logical switch -> external_ids
+	config  map[string]string            // external_ids of the chassis
+	bridges map[string]bool
+	made    map[string]int // "ls-add NAME" -> how often it ran
+	away    bool           // the northbound database does not answer
+
+	// hook is called before each run of a program; its error is the run's. An
+	// error that wraps errAfterwards comes after the program has done its work.
+	hook func(ctx context.Context, program string, ops [][]string) error
+	wait func(ctx context.Context, limit time.Duration) error // what a wait for a port does
 }
 
-func newHost() *host { return &host{things: map[string]bool{}, sw: map[string]map[string]string{}} }
+var errAfterwards = errors.New("killed after it had done its work")
+
+func newHost() *host {
+	return &host{
+		things: map[string]bool{}, address: map[string][]string{}, sw: map[string]map[string]string{},
+		config: map[string]string{"system-id": "h"}, bridges: map[string]bool{"br-int": true}, made: map[string]int{},
+	}
+}
 
 func (h *host) list() []string {
 	h.mu.Lock()
@@ -47,6 +67,61 @@ func (h *host) list() []string {
 	return all
 }
 
+// chassis is what is set on the host itself.
+func (h *host) chassis() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return fmt.Sprint(h.config, h.bridges)
+}
+
+func (h *host) setAway(away bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.away = away
+}
+
+// onRun sets the hook.
+func (h *host) onRun(hook func(ctx context.Context, program string, ops [][]string) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hook = hook
+}
+
+func (h *host) isAway() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.away
+}
+
+// refused is what a program says that could do nothing.
+func refused(program, text string) error {
+	return &executor.CommandError{Argv: []string{program}, Stderr: text, Err: errors.New("exit status 1")}
+}
+
+// stopped is a program that was killed: what it did is not known.
+func stopped(program string, cause error) error {
+	return &executor.CommandError{Argv: []string{program}, Stopped: true, Err: cause}
+}
+
+// before is what happens to a program before it does anything.
+func (h *host) before(ctx context.Context, program string, north bool, ops ...[]string) error {
+	h.mu.Lock()
+	hook := h.hook
+	h.mu.Unlock()
+	if hook != nil {
+		if err := hook(ctx, program, ops); err != nil {
+			return err
+		}
+	}
+	if north && h.isAway() {
+		return refused(program, "tcp:172.30.0.5:6641: database connection failed (Connection refused)")
+	}
+	if ctx.Err() != nil {
+		return stopped(program, ctx.Err())
+	}
+	return nil
+}
+
 // Apply runs a plan the way the executor does: in order, taking back what was
 // done when a step fails.
 func (h *host) Apply(ctx context.Context, p plan.Plan) error {
@@ -54,66 +129,63 @@ func (h *host) Apply(ctx context.Context, p plan.Plan) error {
 		return err
 	}
 	for i, s := range p.Steps {
-		if err := h.step(s); err != nil {
-			_ = h.Undo(ctx, plan.Plan{Steps: p.Steps[:i]})
-			return err
-		}
-	}
-	return ctx.Err()
-}
-
-func (h *host) Undo(_ context.Context, p plan.Plan) error {
-	for _, s := range p.Reverse().Steps {
-		if err := h.step(s); err != nil {
-			return err
+		if err := h.step(ctx, s); err != nil {
+			var failed *executor.CommandError
+			if s.Target.Form == plan.Batch || errors.As(err, &failed) && failed.Stopped {
+				i++
+			}
+			return errors.Join(err, h.Undo(context.WithoutCancel(ctx), plan.Plan{Steps: p.Steps[:i]}))
 		}
 	}
 	return nil
 }
 
-func (h *host) step(s plan.Step) error {
+func (h *host) Undo(ctx context.Context, p plan.Plan) error {
+	var all []error
+	for _, s := range p.Reverse().Steps {
+		all = append(all, h.step(ctx, s))
+	}
+	return errors.Join(all...)
+}
+
+func (h *host) step(ctx context.Context, s plan.Step) error {
+	var ops [][]string
+	for _, op := range s.Ops {
+		ops = append(ops, slices.DeleteFunc(slices.Clone(op.Do), func(s string) bool { return strings.HasPrefix(s, "--") }))
+	}
+	north := strings.Contains(strings.Join(s.Target.Args, " "), "tcp:")
+	err := h.before(ctx, s.Target.Program, north, ops...)
+	if err != nil && !errors.Is(err, errAfterwards) {
+		return err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, op := range s.Ops {
-		if h.fail != nil {
-			if err := h.fail(s.Target.Program, op.Do); err != nil {
-				return err
-			}
+	if s.Target.Program == "ovn-nbctl" {
+		if taken := h.taken(ops); taken != nil {
+			return taken
 		}
 	}
-	for _, op := range s.Ops {
-		w := slices.DeleteFunc(slices.Clone(op.Do), func(s string) bool { return strings.HasPrefix(s, "--") })
-		switch line := strings.Join(w, " "); {
-		case strings.HasPrefix(line, "link add"):
-			if h.things["link "+w[3]] {
-				return fmt.Errorf("RTNETLINK answers: File exists: %s", w[3])
-			}
-			h.things["link "+w[3]] = true
-		case strings.HasPrefix(line, "link del"):
-			delete(h.things, "link "+w[3])
-		case w[0] == "add-port":
-			h.things["port "+w[2]] = true
-		case w[0] == "del-port":
-			delete(h.things, "port "+w[2])
-		case w[0] == "lsp-add":
-			h.things["lsp "+w[2]] = true
-		case w[0] == "lsp-del":
-			delete(h.things, "lsp "+w[1])
-		case w[0] == "ls-add":
-			h.sw[w[1]] = map[string]string{}
-		case w[0] == "ls-del":
-			delete(h.sw, w[1])
-		case strings.HasPrefix(line, "set Logical_Switch "):
-			for _, c := range w[3:] {
-				k, v, _ := strings.Cut(strings.TrimPrefix(c, "external_ids:"), "=")
-				h.sw[w[2]][k] = strings.Trim(v, `"`)
-			}
-		case strings.HasPrefix(line, "remove Logical_Switch "):
-			delete(h.sw[w[2]], w[4])
-		case s.Target.Program == "ovsdb-client":
-			for name := range h.sw {
-				if strings.Contains(line, `"op":"delete"`) && strings.Contains(line, `"uuid-of-`+name+`"`) {
-					delete(h.sw, name)
+	for _, w := range ops {
+		if failed := h.op(s.Target.Program, w); failed != nil {
+			return failed
+		}
+	}
+	return err
+}
+
+// taken is ovn-nbctl's answer to an address that another port has.
+func (h *host) taken(ops [][]string) error {
+	on := map[string]string{}
+	for _, w := range ops {
+		switch w[0] {
+		case "lsp-add":
+			on[w[2]] = w[1]
+		case "lsp-set-addresses":
+			for port, has := range h.address {
+				for _, a := range strings.Fields(w[2])[1:] {
+					if port != w[1] && has[0] == on[w[1]] && slices.Contains(has[1:], a) {
+						return refused("ovn-nbctl", fmt.Sprintf("duplicate IPv4 address '%s' found on logical switch '%s'", a, has[0]))
+					}
 				}
 			}
 		}
@@ -121,107 +193,192 @@ func (h *host) step(s plan.Step) error {
 	return nil
 }
 
+func (h *host) op(program string, w []string) error {
+	switch line := strings.Join(w, " "); {
+	case strings.HasPrefix(line, "link add"):
+		if h.things["link "+w[3]] {
+			return refused("ip", "RTNETLINK answers: File exists: "+w[3])
+		}
+		h.things["link "+w[3]] = true
+	case strings.HasPrefix(line, "link del"):
+		delete(h.things, "link "+w[3])
+	case w[0] == "add-port":
+		h.things["port "+w[2]] = true
+	case w[0] == "del-port":
+		delete(h.things, "port "+w[2])
+	case w[0] == "lsp-add":
+		h.things["lsp "+w[2]] = true
+		h.address[w[2]] = []string{w[1]}
+	case w[0] == "lsp-set-addresses":
+		h.address[w[1]] = append(h.address[w[1]][:1], strings.Fields(w[2])...)
+	case w[0] == "lsp-del":
+		delete(h.things, "lsp "+w[1])
+		delete(h.address, w[1])
+	case w[0] == "ls-add":
+		h.sw[w[1]] = map[string]string{}
+		h.made[line]++
+	case w[0] == "ls-del":
+		delete(h.sw, w[1])
+	case w[0] == "add-br":
+		h.bridges[w[1]] = true
+	case w[0] == "del-br":
+		delete(h.bridges, w[1])
+	case strings.HasPrefix(line, "set Open_vSwitch "):
+		set(h.config, w[3:])
+	case strings.HasPrefix(line, "remove Open_vSwitch "):
+		delete(h.config, w[4])
+	case strings.HasPrefix(line, "set Logical_Switch "):
+		set(h.sw[w[2]], w[3:])
+	case strings.HasPrefix(line, "remove Logical_Switch "):
+		delete(h.sw[w[2]], w[4])
+	case program == "ovsdb-client":
+		for name := range h.sw {
+			if strings.Contains(line, `"op":"delete"`) && strings.Contains(line, `"uuid-of-`+name+`"`) {
+				delete(h.sw, name)
+			}
+		}
+	}
+	return nil
+}
+
+func set(ids map[string]string, columns []string) {
+	for _, c := range columns {
+		k, v, _ := strings.Cut(strings.TrimPrefix(c, "external_ids:"), "=")
+		ids[k] = strings.Trim(v, `"`)
+	}
+}
+
 // Transact answers the reads that the driver makes.
 func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Result, error) {
+	if o := t.Operations[0]; o["op"] == "wait" {
+		if h.wait != nil {
+			if err := h.wait(ctx, time.Duration(o["timeout"].(int))*time.Millisecond); err != nil {
+				return nil, err
+			}
+		}
+		return []ovsdb.Result{{}}, nil
+	}
+	if err := h.before(ctx, "ovsdb-client", strings.HasPrefix(t.Server, "tcp:"), []string{"read", t.Database}); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var results []ovsdb.Result
 	for _, o := range t.Operations {
-		if o["op"] == "wait" {
-			if h.wait != nil {
-				return nil, h.wait(ctx)
-			}
-			return []ovsdb.Result{{}}, nil
-		}
 		var rows []ovsdb.Row
+		named := func() string { return o["where"].([]ovsdb.Condition)[0][2].(string) }
 		switch o["table"] {
 		case "NB_Global":
 			rows = append(rows, ovsdb.Row{"_uuid": json.RawMessage(`["uuid","nb"]`)})
 		case "Open_vSwitch":
-			rows = append(rows, ovsdb.Row{"external_ids": json.RawMessage(`["map",[["system-id","h"]]]`)})
+			rows = append(rows, ovsdb.Row{"external_ids": text(ovsdb.Map(h.config))})
 		case "Bridge":
-			rows = append(rows, ovsdb.Row{"datapath_id": json.RawMessage(`"1"`)})
-		case "Logical_Switch":
-			name := o["where"].([]ovsdb.Condition)[0][2].(string)
-			h.mu.Lock()
-			if ids, ok := h.sw[name]; ok {
-				text, _ := json.Marshal(ovsdb.Map(ids))
-				rows = append(rows, ovsdb.Row{"_uuid": json.RawMessage(`["uuid","uuid-of-` + name + `"]`), "external_ids": text, "ports": json.RawMessage(`["set",[]]`)})
+			if h.bridges[named()] {
+				rows = append(rows, ovsdb.Row{"datapath_id": json.RawMessage(`"1"`)})
 			}
-			h.mu.Unlock()
+		case "Logical_Switch":
+			if ids, ok := h.sw[named()]; ok {
+				ports := []any{}
+				for port, has := range h.address {
+					if has[0] == named() {
+						ports = append(ports, []string{"uuid", port})
+					}
+				}
+				rows = append(rows, ovsdb.Row{"_uuid": json.RawMessage(`["uuid","uuid-of-` + named() + `"]`), "external_ids": text(ovsdb.Map(ids)), "ports": text([]any{"set", ports})})
+			}
 		}
 		results = append(results, ovsdb.Result{Rows: rows})
 	}
-	return results, ctx.Err()
+	return results, nil
 }
 
-func (h *host) Addresses(context.Context) ([]link.Address, error) { return nil, nil }
+func text(v any) json.RawMessage {
+	t, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
 
-func (h *host) RouteSource(context.Context, netip.Addr) (netip.Addr, error) {
-	return netip.MustParseAddr("172.30.0.1"), nil
+func (h *host) Addresses(ctx context.Context) ([]link.Address, error) {
+	return nil, h.before(ctx, "ip", false, []string{"address"})
+}
+
+func (h *host) RouteSource(ctx context.Context, _ netip.Addr) (netip.Addr, error) {
+	return netip.MustParseAddr("172.30.0.1"), h.before(ctx, "ip", false, []string{"route"})
 }
 
 // Ensure and EnsureController make host an OVN central that is there.
-func (h *host) Ensure(_ context.Context, r central.Request) (central.Connections, error) {
-	return central.Connections{NB: r.NB, SB: r.SB}, nil
+func (h *host) Ensure(ctx context.Context, r central.Request) (central.Connections, error) {
+	return central.Connections{NB: r.NB, SB: r.SB}, h.before(ctx, "ensure central", true)
 }
 
-func (h *host) EnsureController(context.Context, bool) error { return nil }
-
-// outages is a northbound database that is up, or down.
-type outages struct {
-	mu       sync.Mutex
-	down     bool
-	reported []string
-}
-
-func (o *outages) Down(string) bool { o.mu.Lock(); defer o.mu.Unlock(); return o.down }
-
-func (o *outages) Report(nb string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.down, o.reported = true, append(o.reported, nb)
+func (h *host) EnsureController(ctx context.Context, _ bool) error {
+	return h.before(ctx, "ensure controller", false)
 }
 
 // plugin is a driver on a host of its own, with real files.
 type plugin struct {
 	*host
-	outages *outages
-	records *lifecycle.Records
-	driver  *driver.Driver
-	dir     string
+	outages    *reconcile.Outages
+	reconciler *reconcile.Reconciler
+	records    *lifecycle.Records
+	driver     *driver.Driver
+	server     *driver.Server
+	dial       func() (net.Conn, error)
+	store      *store.Store
+	dir        string
+	ready      chan struct{}
+	down       bool // PLUGIN_OVN_DOWN=fail
 }
 
 func newPlugin(t *testing.T) *plugin {
 	t.Helper()
-	p := &plugin{host: newHost(), outages: &outages{}, dir: t.TempDir()}
+	p := &plugin{host: newHost(), dir: t.TempDir()}
 	p.open(t)
+	close(p.ready)
 	return p
 }
 
-// open starts the driver on the files that are there, as a new process would.
+// open starts the driver on the files that are there, as a new process would;
+// whoever calls it again has to close ready.
 func (p *plugin) open(t *testing.T) {
 	t.Helper()
-	s, err := store.Open(p.dir, store.Options{Mode: store.Strict})
+	var err error
+	if p.store, err = store.Open(p.dir, store.Options{Mode: store.Strict}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.store.Close() })
+	networks, err := store.NewCollection[topology.Network](p.store, "networks")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	networks, err := store.NewCollection[topology.Network](s, "networks")
+	endpoints, err := store.NewCollection[topology.Endpoint](p.store, "endpoints")
 	if err != nil {
 		t.Fatal(err)
 	}
-	endpoints, err := store.NewCollection[topology.Endpoint](s, "endpoints")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ready := make(chan struct{})
-	close(ready)
+	p.ready = make(chan struct{})
 	locks := &keylock.Locks{}
 	h := topology.Host{OVSDB: "unix:/ovs.sock"}
 	log := zaptest.NewLogger(t)
+	p.outages = reconcile.NewOutages(func(ctx context.Context, _ string) error {
+		return p.before(ctx, "probe", true)
+	})
 	p.records = lifecycle.New(lifecycle.Config{
-		Run: p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: h, Changed: func() {}, Log: log,
+		Run: p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: h,
+		FailWhenDown: p.down, Changed: func() {}, Log: log,
 	})
+	p.reconciler = &reconcile.Reconciler{Records: p.records, Outages: p.outages, Log: log}
 	p.driver = driver.New(driver.Config{
-		Run: p.host, Central: p.host, Records: p.records, Locks: locks, Instance: s.Instance(), Host: h, Ready: ready, Log: log,
+		Run: p.host, Central: p.host, Records: p.records, Locks: locks, Instance: p.store.Instance(), Host: h, Ready: p.ready, Log: log,
 	})
+}
+
+// restart ends the process, and starts a new one whose recovery has not begun.
+func (p *plugin) restart(t *testing.T) {
+	t.Helper()
+	if err := p.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.open(t)
 }

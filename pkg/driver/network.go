@@ -209,13 +209,11 @@ func (d *Driver) encapFrom(ctx context.Context, sb string) (netip.Addr, error) {
 
 // deleteNetwork removes the network from OVN. dockerd removes its own record
 // whatever the answer is; what cannot be removed now is kept as "deleting" and
-// removed when OVN is back.
+// removed when OVN is back. Nor does it wait for recovery: nobody would ask
+// again.
 func (d *Driver) deleteNetwork(ctx context.Context, r network.DeleteNetworkRequest) (empty, error) {
-	if err := d.ready(ctx); err != nil {
-		return empty{}, err
-	}
 	if err := d.Records.RemoveNetwork(ctx, r.NetworkID); err != nil {
-		return empty{}, fmt.Errorf("removing the network from OVN (it will be tried again): %w", err)
+		return empty{}, err
 	}
 	d.Log.Info("network removed", zap.String("network", r.NetworkID))
 	return empty{}, nil

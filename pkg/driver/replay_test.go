@@ -2,9 +2,7 @@ package driver_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -15,57 +13,8 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/zap/zaptest"
-
-	"github.com/ovs-container-lab/ovs-container-network/pkg/driver"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 )
-
-// serve starts the plugin's server on a socket and returns how to call it.
-func (p *plugin) serve(t *testing.T, refusal error) func(call string, body []byte) (int, map[string]any) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "sock") // a socket's path has room for 107 characters
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := driver.NewServer(p.driver, zaptest.NewLogger(t), refusal)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(l); err != nil {
-			t.Error(err)
-		}
-	})
-	client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", l.Addr().String()) }}}
-	t.Cleanup(func() {
-		client.CloseIdleConnections()
-		_ = l.Close()
-		serving.Wait()
-		_ = os.RemoveAll(dir)
-	})
-	return func(call string, body []byte) (int, map[string]any) {
-		res, err := client.Post("http://plugin/NetworkDriver."+call, "", bytes.NewReader(body))
-		if err != nil {
-			t.Error(err)
-			return 0, nil
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Error(err)
-		}
-		answer := map[string]any{}
-		if res.StatusCode != http.StatusNotFound {
-			if err := json.Unmarshal(text, &answer); err != nil {
-				t.Errorf("%s: answer %q: %v", call, text, err)
-			}
-		}
-		return res.StatusCode, answer
-	}
-}
 
 // recorded is one call that a Docker engine made to a plugin.
 type recorded struct {
@@ -142,7 +91,7 @@ func (p *plugin) wanted() []string {
 		all = append(all, "ls "+n.Data.Options.Switch)
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 func replay(t *testing.T, p *plugin, send func(string, []byte) (int, map[string]any), c recorded) {
@@ -165,6 +114,7 @@ func replay(t *testing.T, p *plugin, send func(string, []byte) (int, map[string]
 		}
 	}
 	_, known := p.records.Networks.Get(nid)
+	taken := c.Call == "CreateEndpoint" && p.holds(nid, c.Request["Interface"])
 	status, answer := send(c.Call, body)
 	text, _ := answer["Err"].(string)
 	switch {
@@ -179,6 +129,11 @@ func replay(t *testing.T, p *plugin, send func(string, []byte) (int, map[string]
 	case c.Request == nil:
 		if status != http.StatusInternalServerError || !strings.Contains(text, "without its body") {
 			t.Errorf("%s without a body: %d %v", c.Call, status, answer)
+		}
+	case taken:
+		// The recording plugin had failed the call that asked for it first.
+		if !strings.Contains(text, "duplicate") {
+			t.Errorf("an address given twice: %d %v", status, answer)
 		}
 	case c.Call == "CreateEndpoint" && !known, c.Call == "Join" && !p.has(id):
 		if status == http.StatusOK {
@@ -196,6 +151,18 @@ func replay(t *testing.T, p *plugin, send func(string, []byte) (int, map[string]
 func (p *plugin) has(endpoint string) bool {
 	e, ok := p.records.Endpoints.Get(endpoint)
 	return ok && e.Phase == store.Ready
+}
+
+// holds reports whether an endpoint of the network has the address.
+func (p *plugin) holds(network string, asked any) bool {
+	i, _ := asked.(map[string]any)
+	address, _ := i["Address"].(string)
+	for _, e := range p.records.Endpoints.List() {
+		if len(e.Data.Addresses) > 0 && e.Data.NetworkID == network && e.Data.Addresses[0].String() == address {
+			return true
+		}
+	}
+	return false
 }
 
 // checkEndpoint: dockerd fails when a field that it filled in is answered, and

@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"net/netip"
+	"slices"
+	"sync"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
-
-// northWithin bounds the wait for a northbound database that is not yet known
-// to be down. dockerd makes the endpoints of a network one after the other, so
-// at boot every container behind this one waits too.
-const northWithin = 4 * time.Second
 
 func (r *Records) lockEndpoint(ctx context.Context, id string) (func(), error) {
 	return r.Locks.Lock(ctx, "endpoint "+id)
@@ -25,30 +21,45 @@ func (r *Records) lockEndpoint(ctx context.Context, id string) (func(), error) {
 
 // Attach makes the endpoint and stores it, or leaves nothing. When the
 // northbound database does not answer, its logical switch port is deferred.
+// What cannot be taken back after a failure is stored as "deleting".
 func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.Endpoint) error {
 	unlock, err := r.lockEndpoint(ctx, e.ID)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if have, ok := r.Endpoints.Get(e.ID); ok {
+		if have.Phase == store.Ready && have.Data.NetworkID == e.NetworkID && have.Data.MAC == e.MAC && slices.Equal(have.Data.Addresses, e.Addresses) {
+			return nil
+		}
+		return fmt.Errorf("endpoint %q is there already (%s), with other addresses or being removed: disconnect the container from the network and connect it again", e.ID, have.Phase)
+	}
 	e.Deferred = r.Outages.Down(n.NB)
 	if e.Deferred && r.FailWhenDown {
-		return fmt.Errorf("OVN's northbound database at %q does not answer", n.NB)
+		return away(n.NB)
 	}
-	if err := r.putEndpoint(e, store.Pending); err != nil {
-		return err
-	}
-	if e.Deferred, err = r.attach(ctx, n, e); err == nil {
-		if err = r.putEndpoint(e, store.Ready); err != nil {
-			lanes := e.Plan(n, r.Host)
-			err = r.undo(ctx, err, lanes.Host, lanes.North)
-		}
+	if err = r.putEndpoint(e, store.Pending); err == nil {
+		// Not earlier: a removal of the network that has begun meanwhile is
+		// seen here, or sees this record and waits for it.
+		_, err = r.Network(n.ID)
 	}
 	if err != nil {
 		return errors.Join(err, r.dropEndpoint(e.ID))
 	}
+	north := !e.Deferred
+	if e.Deferred, err = r.attach(ctx, n, e); err == nil {
+		err = r.putEndpoint(e, store.Ready)
+	}
+	if err == nil {
+		// Whoever is gone takes the call for failed, and gives the address to
+		// another endpoint.
+		err = gone(ctx)
+	}
+	if err != nil {
+		return r.abandon(ctx, n, e, north, err)
+	}
 	if e.Deferred {
-		r.Outages.Report(n.NB)
+		r.Outages.Retry(n.NB)
 		r.Log.Warn("northbound database does not answer: the endpoint's port will be made when it does",
 			zap.String("endpoint", e.ID), zap.String("network", n.ID), zap.String("nb", n.NB))
 	}
@@ -56,31 +67,79 @@ func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.End
 }
 
 // attach runs both lanes side by side and reports whether the northern one has
-// to be tried again later.
+// to be tried again later. It takes nothing back.
 func (r *Records) attach(ctx context.Context, n topology.Network, e topology.Endpoint) (deferred bool, _ error) {
 	lanes := e.Plan(n, r.Host)
 	var north, host error
-	var both errgroup.Group
-	both.Go(func() error { host = r.Run.Apply(ctx, lanes.Host); return nil })
+	var both sync.WaitGroup
+	both.Go(func() { host = r.applyHost(ctx, lanes.Host) })
 	if !e.Deferred {
-		both.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, northWithin)
-			defer cancel()
-			north = r.Run.Apply(ctx, lanes.North)
-			return nil
+		both.Go(func() {
+			north = r.onNorth(ctx, n.NB, func(ctx context.Context) error { return r.Run.Apply(ctx, oneWay(lanes.North)) })
 		})
 	}
-	_ = both.Wait()
-	away := executor.IsUnreachable(north) && ctx.Err() == nil
+	both.Wait()
 	switch {
-	case host != nil && (north == nil || away):
-		return false, r.undo(ctx, host, lanes.North)
 	case host != nil:
 		return false, errors.Join(host, north)
-	case north != nil && (!away || r.FailWhenDown):
-		return false, r.undo(ctx, north, lanes.Host)
+	case north == nil:
+		return e.Deferred, nil
+	case r.FailWhenDown || ctx.Err() != nil:
+		return false, north
+	case isAway(north), executor.IsDuplicateAddress(north) && r.leaving(n, e.Addresses):
+		return true, nil
 	}
-	return e.Deferred || north != nil, nil
+	return false, north
+}
+
+// leaving reports whether an endpoint on the same switch still has one of the
+// addresses only because its removal has not reached the northbound database.
+func (r *Records) leaving(n topology.Network, addresses []netip.Prefix) bool {
+	for _, other := range r.Endpoints.List() {
+		if other.Phase != store.Deleting {
+			continue
+		}
+		on, ok := r.Networks.Get(other.Data.NetworkID)
+		if !ok || on.Data.NB != n.NB || on.Data.Switch() != n.Switch() {
+			continue
+		}
+		if slices.ContainsFunc(other.Data.Addresses, func(a netip.Prefix) bool {
+			return slices.ContainsFunc(addresses, func(b netip.Prefix) bool { return a.Addr() == b.Addr() })
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// abandon takes back an endpoint that could not be made, in time of its own.
+// North says that its port was tried, with whatever outcome.
+func (r *Records) abandon(ctx context.Context, n topology.Network, e topology.Endpoint, north bool, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
+	defer cancel()
+	err := r.remove(ctx, n, e, north)
+	if err == nil {
+		return errors.Join(cause, r.dropEndpoint(e.ID))
+	}
+	cause = errors.Join(cause, fmt.Errorf("taking back what was done (it will be tried again): %w", err), r.putEndpoint(e, store.Deleting))
+	r.Outages.Retry(n.NB)
+	return cause
+}
+
+// remove takes both lanes of an endpoint back; a failure of one does not keep
+// the other.
+func (r *Records) remove(ctx context.Context, n topology.Network, e topology.Endpoint, north bool) error {
+	lanes := e.Plan(n, r.Host)
+	var atNorth, atHost error
+	var both sync.WaitGroup
+	both.Go(func() { atHost = r.Run.Undo(ctx, lanes.Host) })
+	if north {
+		both.Go(func() {
+			atNorth = r.onNorth(ctx, n.NB, func(ctx context.Context) error { return r.Run.Undo(ctx, lanes.North) })
+		})
+	}
+	both.Wait()
+	return errors.Join(atHost, atNorth)
 }
 
 // Update stores a change of an endpoint that is complete, and that is no more
@@ -110,12 +169,14 @@ func (r *Records) Complete(ctx context.Context, id string) error {
 	if !ok || have.Phase != store.Ready || !have.Data.Deferred {
 		return nil
 	}
-	n, err := r.Network(have.Data.NetworkID)
-	if err != nil {
-		return err
+	network, ok := r.Networks.Get(have.Data.NetworkID)
+	if !ok || network.Phase != store.Ready {
+		return nil // the network's removal takes the endpoint along
 	}
-	e := have.Data
-	if err := r.Run.Apply(ctx, e.Plan(n, r.Host).North); err != nil {
+	e, n := have.Data, network.Data
+	if err := r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+		return r.Run.Apply(ctx, oneWay(e.Plan(n, r.Host).North))
+	}); err != nil {
 		return fmt.Errorf("making the port of endpoint %q: %w", id, err)
 	}
 	e.Deferred = false
@@ -135,32 +196,24 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 		return nil
 	}
 	e := have.Data
+	// A record that cannot be marked, on a full disk, is no reason to keep the
+	// endpoint: nobody asks for its removal again.
+	var marked error
 	if have.Phase != store.Deleting {
-		if err := r.putEndpoint(e, store.Deleting); err != nil {
-			return err
-		}
+		marked = r.putEndpoint(e, store.Deleting)
 	}
 	network, ok := r.Networks.Get(e.NetworkID)
 	if !ok {
-		return fmt.Errorf("removing endpoint %q: its network %q has no record", id, e.NetworkID)
+		return errors.Join(marked, fmt.Errorf("removing endpoint %q: its network %q has no record", id, e.NetworkID))
 	}
-	n := network.Data
-	lanes := e.Plan(n, r.Host)
-	var both errgroup.Group
-	both.Go(func() error { return r.Run.Undo(ctx, lanes.Host) })
-	both.Go(func() error {
-		if r.Outages.Down(n.NB) {
-			return fmt.Errorf("OVN's northbound database at %q does not answer", n.NB)
-		}
-		ctx, cancel := context.WithTimeout(ctx, northWithin)
-		defer cancel()
-		return r.Run.Undo(ctx, lanes.North)
-	})
-	if err := both.Wait(); err != nil {
-		r.Outages.Report(n.NB)
-		return fmt.Errorf("removing endpoint %q (it will be tried again): %w", id, err)
+	if err = r.remove(ctx, network.Data, e, true); err == nil {
+		err = r.dropEndpoint(id)
 	}
-	return r.dropEndpoint(id)
+	if err != nil {
+		r.Outages.Retry(network.Data.NB)
+		return errors.Join(marked, fmt.Errorf("removing endpoint %q (it will be tried again): %w", id, err))
+	}
+	return nil
 }
 
 func (r *Records) dropEndpoint(id string) error {

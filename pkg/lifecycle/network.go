@@ -17,13 +17,20 @@ func (r *Records) lockSwitch(ctx context.Context, n topology.Network) (func(), e
 	return r.Locks.Lock(ctx, "logical switch "+string(n.Switch()))
 }
 
-// AddNetwork makes the network in OVN and stores it, or leaves nothing.
+// AddNetwork makes the network in OVN and stores it, or leaves nothing. What
+// cannot be taken back after a failure is stored as "deleting".
 func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
 	unlock, err := r.lockSwitch(ctx, n)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if have, ok := r.Networks.Get(n.ID); ok {
+		if have.Phase == store.Ready {
+			return nil
+		}
+		return fmt.Errorf("network %q is still being removed: create it again under a new id", n.ID)
+	}
 	results, err := r.Run.Transact(ctx, n.Look())
 	if err != nil {
 		return fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
@@ -35,16 +42,82 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
 		return err
 	}
 	if err := r.putNetwork(n, store.Pending); err != nil {
-		return err
+		return errors.Join(err, r.dropNetwork(n.ID))
 	}
-	if err = r.Run.Apply(ctx, p); err != nil {
+	if err = r.Run.Apply(ctx, oneWay(p)); err != nil {
 		err = fmt.Errorf("making logical switch %q: %w", n.Switch(), err)
-	} else if err = r.putNetwork(n, store.Ready); err != nil {
-		err = r.undo(ctx, err, p)
+	} else if err = r.putNetwork(n, store.Ready); err == nil {
+		// Whoever is gone takes the call for failed, and never removes it.
+		err = gone(ctx)
 	}
 	if err != nil {
-		return errors.Join(err, r.Networks.Delete(n.ID))
+		return r.abandonNetwork(ctx, n, err)
 	}
+	return nil
+}
+
+// abandonNetwork takes back a network that could not be made, in time of its
+// own, and by the removal that minds other users of the switch: they may have
+// come since the plan was made.
+func (r *Records) abandonNetwork(ctx context.Context, n topology.Network, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
+	defer cancel()
+	err := r.removeSwitch(ctx, n)
+	if err == nil {
+		return errors.Join(cause, r.dropNetwork(n.ID))
+	}
+	cause = errors.Join(cause, fmt.Errorf("taking back what was done (it will be tried again): %w", err), r.putNetwork(n, store.Deleting))
+	r.Outages.Retry(n.NB)
+	return cause
+}
+
+// RemoveNetwork removes the network and what is left of its endpoints. It is
+// no error that there is none. When OVN does not answer, all that is on the
+// host goes and the record stays as "deleting".
+func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
+	have, ok := r.Networks.Get(id)
+	if !ok {
+		return nil
+	}
+	unlock, err := r.lockSwitch(ctx, have.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if have, ok = r.Networks.Get(id); !ok {
+		return nil
+	}
+	n := have.Data
+	// As with endpoints, a full disk is no reason to keep what nobody asks to
+	// remove again.
+	var marked error
+	if have.Phase != store.Deleting {
+		marked = r.putNetwork(n, store.Deleting)
+	}
+	var all []error
+	for id, e := range r.Endpoints.List() {
+		if e.Data.NetworkID == n.ID {
+			all = append(all, r.Detach(ctx, id))
+		}
+	}
+	if err = errors.Join(all...); err == nil {
+		err = r.removeSwitch(ctx, n)
+	}
+	if err == nil {
+		err = r.dropNetwork(n.ID)
+	}
+	if err != nil {
+		r.Outages.Retry(n.NB)
+		return errors.Join(marked, fmt.Errorf("removing network %q (it will be tried again): %w", n.ID, err))
+	}
+	return nil
+}
+
+func (r *Records) dropNetwork(id string) error {
+	if err := r.Networks.Delete(id); err != nil {
+		return fmt.Errorf("removing the record of network %q: %w", id, err)
+	}
+	r.Changed()
 	return nil
 }
 
@@ -52,52 +125,20 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
 // changed it between the look and its removal.
 const removalTries = 5
 
-// RemoveNetwork removes the network and what is left of its endpoints. It is
-// no error that there is none. When OVN does not answer, the record stays as
-// "deleting".
-func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
-	have, ok := r.Networks.Get(id)
-	if !ok {
-		return nil
-	}
-	n := have.Data
-	unlock, err := r.lockSwitch(ctx, n)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if have.Phase != store.Deleting {
-		if err := r.putNetwork(n, store.Deleting); err != nil {
-			return err
-		}
-	}
-	for id, e := range r.Endpoints.List() {
-		if e.Data.NetworkID == n.ID {
-			if err := r.Detach(ctx, id); err != nil {
-				return err
-			}
-		}
-	}
-	if err := r.removeSwitch(ctx, n); err != nil {
-		r.Outages.Report(n.NB)
-		return fmt.Errorf("removing logical switch %q: %w", n.Switch(), err)
-	}
-	if err := r.Networks.Delete(n.ID); err != nil {
-		return fmt.Errorf("removing the record of network %q: %w", n.ID, err)
-	}
-	r.Changed()
-	return nil
-}
-
 func (r *Records) removeSwitch(ctx context.Context, n topology.Network) error {
-	for try := 1; ; try++ {
-		results, err := r.Run.Transact(ctx, n.Look())
-		if err != nil {
-			return err
+	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+		for try := 1; ; try++ {
+			results, err := r.Run.Transact(ctx, n.Look())
+			if err == nil {
+				err = r.Run.Apply(ctx, n.Removal(ovn.ReadLook(results)))
+				if errors.Is(err, ovsdb.ErrTimedOut) && try < removalTries {
+					continue
+				}
+			}
+			if err != nil {
+				return fmt.Errorf("removing logical switch %q: %w", n.Switch(), err)
+			}
+			return nil
 		}
-		err = r.Run.Apply(ctx, n.Removal(ovn.ReadLook(results)))
-		if err == nil || try == removalTries || !errors.Is(err, ovsdb.ErrTimedOut) {
-			return err
-		}
-	}
+	})
 }

@@ -2,9 +2,8 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -14,9 +13,6 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
-
-// undoWithin bounds taking back what a failed request did.
-const undoWithin = 5 * time.Second
 
 // Runner runs plans and reads; the executor implements it.
 type Runner interface {
@@ -29,9 +25,11 @@ type Runner interface {
 type Outages interface {
 	// Down reports whether the database is known not to answer.
 	Down(nb string) bool
-	// Report says that the database did not answer, or that a record waits
-	// for it.
+	// Report says that the database did not answer.
 	Report(nb string)
+	// Retry says that a record waits to be completed or removed, whether the
+	// database answers or not.
+	Retry(nb string)
 }
 
 // Config is what Records works with.
@@ -51,10 +49,16 @@ type Config struct {
 }
 
 // Records are the networks and endpoints of this plugin instance.
-type Records struct{ Config }
+type Records struct {
+	Config
+
+	// hostAway is true after Open vSwitch took longer than an endpoint waits
+	// for it, until it has answered again.
+	hostAway atomic.Bool
+}
 
 // New returns the records in the collections.
-func New(c Config) *Records { return &Records{c} }
+func New(c Config) *Records { return &Records{Config: c} }
 
 // Network returns a network that is complete.
 func (r *Records) Network(id string) (topology.Network, error) {
@@ -74,10 +78,12 @@ func (r *Records) Endpoint(id string) (topology.Endpoint, error) {
 	return have.Data, nil
 }
 
-// OtherNetworks reports whether there is a network other than this one.
+// OtherNetworks reports whether there is a network other than this one. One
+// that is being removed does not count: it may wait for a database that never
+// comes back, and needs nothing of the host any more.
 func (r *Records) OtherNetworks(than string) bool {
-	for id := range r.Networks.List() {
-		if id != than {
+	for id, n := range r.Networks.List() {
+		if id != than && n.Phase != store.Deleting {
 			return true
 		}
 	}
@@ -98,17 +104,4 @@ func (r *Records) putEndpoint(e topology.Endpoint, phase store.Phase) error {
 	}
 	r.Changed()
 	return nil
-}
-
-// undo takes a plan back in time of its own, and joins what went wrong with
-// the reason for doing so.
-func (r *Records) undo(ctx context.Context, cause error, plans ...plan.Plan) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
-	defer cancel()
-	for _, p := range plans {
-		if err := r.Run.Undo(ctx, p); err != nil {
-			cause = errors.Join(cause, fmt.Errorf("taking back what was done: %w", err))
-		}
-	}
-	return cause
 }

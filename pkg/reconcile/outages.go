@@ -7,36 +7,62 @@ import (
 	"time"
 )
 
-// Outages knows which northbound databases do not answer. One that does is
-// never asked; one that does not is asked once a second, by Reconciler.Watch.
+// Outages knows which northbound databases do not answer, and which ones
+// records wait for. A database that answers is never taken for one that is
+// down because a record cannot be completed there: every new endpoint would be
+// deferred too. Reconciler.Watch asks those that are known here, no others.
 type Outages struct {
 	probe func(ctx context.Context, nb string) error
 
 	mu    sync.Mutex
-	away  map[string]time.Time // since when
+	known map[string]*outage
 	awake chan struct{}
+}
+
+// outage is a database that is down, or that records wait for, or both.
+type outage struct {
+	since time.Time // when it stopped answering; zero while it answers
+	next  time.Time // when it is asked again
+	pause time.Duration
+	calls int // of Report and Retry
 }
 
 // NewOutages returns the knowledge that all is well. Probe returns nil when the
 // database at the connection answers.
 func NewOutages(probe func(ctx context.Context, nb string) error) *Outages {
-	return &Outages{probe: probe, away: map[string]time.Time{}, awake: make(chan struct{}, 1)}
+	return &Outages{probe: probe, known: map[string]*outage{}, awake: make(chan struct{}, 1)}
 }
 
 // Down reports whether the database is known not to answer.
 func (o *Outages) Down(nb string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_, down := o.away[nb]
-	return down
+	have := o.known[nb]
+	return have != nil && !have.since.IsZero()
 }
 
-// Report says that the database did not answer, or that a record waits for it.
-func (o *Outages) Report(nb string) {
+// Report says that the database did not answer.
+func (o *Outages) Report(nb string) { o.note(nb, true) }
+
+// Retry says that a record waits to be completed or removed, whether the
+// database answers or not.
+func (o *Outages) Retry(nb string) { o.note(nb, false) }
+
+func (o *Outages) note(nb string, down bool) {
 	o.mu.Lock()
-	if _, known := o.away[nb]; !known {
-		o.away[nb] = time.Now()
+	next := time.Now().Add(askEvery)
+	have := o.known[nb]
+	if have == nil {
+		have = &outage{next: next, pause: askEvery}
+		o.known[nb] = have
 	}
+	if down && have.since.IsZero() {
+		have.since = time.Now()
+	}
+	if next.Before(have.next) {
+		have.next = next
+	}
+	have.calls++
 	o.mu.Unlock()
 	select {
 	case o.awake <- struct{}{}:
@@ -48,28 +74,79 @@ func (o *Outages) Report(nb string) {
 func (o *Outages) List() map[string]time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	list := make(map[string]time.Time, len(o.away))
-	for nb, since := range o.away {
-		list[nb] = since
+	list := make(map[string]time.Time, len(o.known))
+	for nb, have := range o.known {
+		if !have.since.IsZero() {
+			list[nb] = have.since
+		}
 	}
 	return list
 }
 
-// back asks the databases that are away, and returns those that answer again.
-func (o *Outages) back(ctx context.Context) []string {
-	var back []string
-	for nb := range o.List() {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		if o.probe(ctx, nb) == nil {
-			back = append(back, nb)
-		}
-		cancel()
-	}
+// next returns when Watch has something to do; never, when all is well.
+func (o *Outages) next() (time.Time, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, nb := range back {
-		delete(o.away, nb)
+	var first time.Time
+	for _, have := range o.known {
+		if first.IsZero() || have.next.Before(first) {
+			first = have.next
+		}
 	}
-	slices.Sort(back)
-	return back
+	return first, len(o.known) > 0
+}
+
+// due returns the databases whose time has come.
+func (o *Outages) due() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []string
+	for nb, have := range o.known {
+		if !have.next.After(time.Now()) {
+			all = append(all, nb)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// ask asks the database and reports whether it was down and answers again, and
+// how often it had been spoken of before.
+func (o *Outages) ask(ctx context.Context, nb string) (answers, back bool, calls int) {
+	o.mu.Lock()
+	calls = o.known[nb].calls
+	o.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	err := o.probe(ctx, nb)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	have := o.known[nb]
+	if err != nil {
+		if have.since.IsZero() {
+			have.since = time.Now()
+		}
+		have.next = time.Now().Add(askEvery)
+		return false, false, calls
+	}
+	back = !have.since.IsZero()
+	have.since = time.Time{}
+	return true, back, calls
+}
+
+// settle ends the work of a database that answers. What was noted since is
+// left for the next turn, and what failed for a later one.
+func (o *Outages) settle(nb string, calls int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	have := o.known[nb]
+	switch {
+	case err != nil:
+		have.next = time.Now().Add(have.pause)
+		have.pause = min(2*have.pause, maxPause)
+	case have.calls != calls:
+		have.next, have.pause = time.Now(), askEvery
+	default:
+		delete(o.known, nb)
+	}
 }

@@ -48,61 +48,67 @@ func (r *Reconciler) Recover(ctx context.Context) {
 	r.Log.Info("state recovered", zap.Int("networks", r.Records.Networks.Len()), zap.Int("endpoints", r.Records.Endpoints.Len()), zap.Int("taken_back", undone))
 }
 
-// How often the databases that are away are asked, and the limit of the pause
-// after work that failed although they answer.
+// How often a database that is away is asked, for how long, and the limit of
+// the pause after work that failed although it answers.
 const (
-	askEvery = time.Second
-	maxPause = 30 * time.Second
+	askEvery    = time.Second
+	probeWithin = 2 * time.Second
+	maxPause    = 30 * time.Second
 )
 
 // Watch completes what was left undone as soon as the databases answer again,
 // until the context ends.
 func (r *Reconciler) Watch(ctx context.Context) {
-	pause := askEvery
 	for {
-		wait := r.Outages.awake
 		var again <-chan time.Time
-		if len(r.Outages.List()) > 0 {
-			wait, again = nil, time.After(pause)
+		if next, ok := r.Outages.next(); ok {
+			again = time.After(time.Until(next))
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-wait:
+		case <-r.Outages.awake:
 			continue
 		case <-again:
 		}
-		var failed error
-		for _, nb := range r.Outages.back(ctx) {
-			r.Log.Info("northbound database answers", zap.String("nb", nb))
-			if err := r.finish(ctx, nb); err != nil {
-				r.Log.Warn("not all could be completed, it will be tried again", zap.String("nb", nb), zap.Error(err))
-				r.Outages.Report(nb)
-				failed = err
+		for _, nb := range r.Outages.due() {
+			answers, back, calls := r.Outages.ask(ctx, nb)
+			if !answers {
+				continue
 			}
-		}
-		if pause = min(2*pause, maxPause); failed == nil {
-			pause = askEvery
+			if back {
+				r.Log.Info("northbound database answers", zap.String("nb", nb))
+			}
+			err := r.finish(ctx, nb)
+			if err != nil && ctx.Err() == nil {
+				r.Log.Warn("not all could be completed, it will be tried again", zap.String("nb", nb), zap.Error(err))
+			}
+			r.Outages.settle(nb, calls, err)
 		}
 	}
 }
 
-// finish completes the records that waited for a database.
+// finish completes the records that waited for a database. Removals come
+// first: their addresses may be in use again.
 func (r *Reconciler) finish(ctx context.Context, nb string) error {
 	var all []error
+	on := func(network string) bool {
+		n, ok := r.Records.Networks.Get(network)
+		return ok && n.Data.NB == nb
+	}
 	for id, e := range r.Records.Endpoints.List() {
-		n, ok := r.Records.Networks.Get(e.Data.NetworkID)
-		switch {
-		case !ok || n.Data.NB != nb || e.Phase == store.Pending:
-		case e.Phase == store.Deleting:
+		if e.Phase == store.Deleting && on(e.Data.NetworkID) {
 			all = append(all, r.Records.Detach(ctx, id))
-		case e.Data.Deferred:
-			all = append(all, r.Records.Complete(ctx, id))
 		}
 	}
 	for id, n := range r.Records.Networks.List() {
 		if n.Phase == store.Deleting && n.Data.NB == nb {
 			all = append(all, r.Records.RemoveNetwork(ctx, id))
+		}
+	}
+	for id, e := range r.Records.Endpoints.List() {
+		if e.Phase == store.Ready && e.Data.Deferred && on(e.Data.NetworkID) {
+			all = append(all, r.Records.Complete(ctx, id))
 		}
 	}
 	return errors.Join(all...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,12 @@ func (v *Views) Changed() {
 
 // Run writes the views after changes, and once more when the context ends.
 func (v *Views) Run(ctx context.Context) {
+	// An earlier process may have ended between a removal and its view.
+	if old, err := filepath.Glob(filepath.Join(v.Store.Dir(), poolFile("*"))); err == nil {
+		for _, path := range old {
+			v.written[strings.TrimSuffix(filepath.Base(path), poolSuffix)] = true
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -128,4 +135,6 @@ func (v *Views) put(name string, data any) {
 	}
 }
 
-func poolFile(networkID string) string { return "ipam/" + networkID + "-pool.json" }
+const poolSuffix = "-pool.json"
+
+func poolFile(networkID string) string { return "ipam/" + networkID + poolSuffix }

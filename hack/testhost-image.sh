@@ -19,6 +19,7 @@ bookworm) ;;
 *) packages+=,docker-cli ;; # a package of its own from trixie on
 esac
 
+# shellcheck disable=SC2016 # $1 is for the shell that mmdebstrap runs a hook with
 options=(
 	--variant=minbase --include="$packages"
 	--aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"'

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -36,7 +38,8 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().StringVar(&socket, "socket", hostSocket, "the plugin's control socket")
+	// The same variable that the plugin reads, so that both agree.
+	cmd.Flags().StringVar(&socket, "socket", cmp.Or(os.Getenv("PLUGIN_CONTROL_SOCKET"), hostSocket), "the plugin's control socket")
 	return cmd
 }
 

@@ -21,11 +21,13 @@ const (
 	controllerName = "ovn-controller"
 	volumeName     = "ovn-central-db"
 
-	// undoWithin bounds the removal of what a failed call made.
-	undoWithin = 5 * time.Second
-	// probeWithin bounds one question to a database that may not be there.
+	// probeWithin bounds the first question to databases: one that is not there
+	// may drop what is sent to it.
 	probeWithin = 2 * time.Second
-	// pollEvery is the pause between questions to one that is starting.
+	// answerWithin bounds each question to databases that are starting. The
+	// machine may be slow, and it is the caller's time that ends the wait.
+	answerWithin = 5 * time.Second
+	// pollEvery is the pause between questions.
 	pollEvery = 50 * time.Millisecond
 )
 
@@ -60,9 +62,12 @@ type Connections struct{ NB, SB string }
 
 // Central makes and finds OVN central and ovn-controller.
 type Central struct {
-	cfg    Config
-	probe  Prober
+	cfg   Config
+	probe Prober
+	// docker belongs to whoever has the turn, and is new with each: dockerd may
+	// have been upgraded since, and speak other versions of the API.
 	docker *client.Client
+	opts   []client.Opt
 	log    *zap.Logger
 	// turn lets one caller at a time make things. A channel, so that waiting
 	// ends with the caller's context.
@@ -79,7 +84,7 @@ func New(cfg Config, probe Prober, log *zap.Logger) (*Central, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing for the Docker API: %w", err)
 	}
-	c := &Central{cfg: cfg, probe: probe, docker: docker, log: log, turn: make(chan struct{}, 1)}
+	c := &Central{cfg: cfg, probe: probe, docker: docker, opts: opts, log: log, turn: make(chan struct{}, 1)}
 	c.turn <- struct{}{}
 	return c, nil
 }
@@ -91,108 +96,148 @@ func (c *Central) Close() error { return c.docker.Close() }
 func (c *Central) take(ctx context.Context) (func(), error) {
 	select {
 	case <-c.turn:
-		return func() { c.turn <- struct{}{} }, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for another network's OVN central to be made: %w", context.Cause(ctx))
 	}
+	done := func() { c.turn <- struct{}{} }
+	docker, err := client.NewClientWithOpts(c.opts...)
+	if err != nil {
+		done()
+		return nil, fmt.Errorf("preparing for the Docker API: %w", err)
+	}
+	err = c.docker.Close()
+	c.docker = docker
+	if err != nil {
+		done()
+		return nil, fmt.Errorf("closing connections to Docker: %w", err)
+	}
+	return done, nil
 }
 
 // Ensure returns databases that answer. Those asked for are used as they are
 // when they do; otherwise, and with AutoCreate only, OVN central is made or
-// started, and the connections follow it.
+// started, and the connections follow it. It ends before the context does, so
+// that a call that fails still has time to take back what it made.
 func (c *Central) Ensure(ctx context.Context, r Request) (Connections, error) {
 	asked := Connections{NB: r.NB, SB: r.SB}
-	away := c.unreachable(ctx, asked)
+	away := c.unreachable(ctx, asked, probeWithin)
 	if away == "" {
 		return asked, nil
 	}
+	if ctx.Err() != nil {
+		return Connections{}, fmt.Errorf("asking whether OVN central answers at %q: %w", away, context.Cause(ctx))
+	}
 	if !r.AutoCreate {
-		//nolint:staticcheck // The README promises this text as it is.
+		// The README promises this text as it is.
 		return Connections{}, fmt.Errorf("OVN central not reachable at %s and auto-create not enabled", away)
 	}
-	done, err := c.take(ctx)
+	work, cancel := spare(ctx)
+	defer cancel()
+	done, err := c.take(work)
 	if err != nil {
 		return Connections{}, err
 	}
 	defer done()
-	// Whoever had the turn before may have made it.
-	if c.unreachable(ctx, asked) == "" {
-		return asked, nil
-	}
 	var undo undoList
-	conns, err := c.create(ctx, r, &undo)
+	conns, err := c.create(work, r, &undo)
 	if err != nil {
 		return Connections{}, errors.Join(err, undo.run(ctx))
 	}
 	return conns, nil
 }
 
-// unreachable returns the first connection that does not answer, or "".
-func (c *Central) unreachable(ctx context.Context, conns Connections) string {
-	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+// unreachable returns the first connection that does not answer, or "". Both
+// are asked at once: two that drop what is sent to them cost no more than one.
+func (c *Central) unreachable(ctx context.Context, conns Connections, within time.Duration) string {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	if err := c.probe.DatabaseReady(ctx, conns.NB, ovsdb.Northbound); err != nil {
-		return conns.NB
+	south := make(chan error, 1)
+	go func() { south <- c.probe.DatabaseReady(ctx, conns.SB, ovsdb.Southbound) }()
+	north := c.probe.DatabaseReady(ctx, conns.NB, ovsdb.Northbound)
+	if north != nil {
+		cancel()
 	}
-	if err := c.probe.DatabaseReady(ctx, conns.SB, ovsdb.Southbound); err != nil {
+	switch err := <-south; {
+	case north != nil:
+		return conns.NB
+	case err != nil:
 		return conns.SB
 	}
 	return ""
 }
 
+// create makes what is missing. What can be known to fail without making
+// anything fails first.
 func (c *Central) create(ctx context.Context, r Request, undo *undoList) (Connections, error) {
-	overlay, err := c.overlay(ctx, r.Overlay, undo)
+	have, err := c.find(ctx, containerName)
 	if err != nil {
 		return Connections{}, err
+	}
+	if have == nil {
+		if err := c.checkImage(ctx); err != nil {
+			return Connections{}, err
+		}
+	}
+	overlay, err := c.findOverlay(ctx, r.Overlay)
+	if err != nil {
+		return Connections{}, err
+	}
+	if overlay == nil {
+		if err := couldMake(r, have); err != nil {
+			return Connections{}, err
+		}
+		if overlay, err = c.makeOverlay(ctx, r.Overlay, undo); err != nil {
+			return Connections{}, err
+		}
 	}
 	conns, err := follow(r, overlay.central)
 	if err != nil {
 		return Connections{}, err
 	}
 	if conns != (Connections{NB: r.NB, SB: r.SB}) {
-		c.log.Warn("OVN central is at another address than asked for, because the subnet was taken: the network uses it",
-			zap.String("asked", r.NB), zap.String("nb", conns.NB), zap.String("sb", conns.SB))
+		c.log.Warn("OVN central is at another address than asked for, where its network is: the connections follow it",
+			zap.String("asked", r.NB), zap.String("nb", conns.NB), zap.String("sb", conns.SB), zap.String("overlay", overlay.name))
 	}
-	if err := c.container(ctx, overlay, undo); err != nil {
+	if err := c.container(ctx, *overlay, undo); err != nil {
 		return Connections{}, err
 	}
 	return conns, c.await(ctx, conns)
 }
 
-// await waits until both databases answer.
+// await waits until both databases answer, as long as the context lasts.
 func (c *Central) await(ctx context.Context, conns Connections) error {
 	for {
-		away := c.unreachable(ctx, conns)
+		away := c.unreachable(ctx, conns, answerWithin)
 		if away == "" {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for OVN central at %q to answer, %s: %w", away, c.describe(ctx), context.Cause(ctx))
-		case <-time.After(pollEvery):
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("waiting for OVN central at %q to answer, %s: %w", away, c.describe(ctx, containerName), err)
 		}
 	}
 }
 
-// undoList is what a failed call takes back, newest first.
-type undoList []func(context.Context) error
-
-func (u *undoList) add(f func(context.Context) error) { *u = append(*u, f) }
-
-func (u *undoList) run(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
-	defer cancel()
-	var all []error
-	for i := len(*u) - 1; i >= 0; i-- {
-		all = append(all, (*u)[i](ctx))
+// pause waits until the next look at something, and returns why the context
+// ended when it did.
+func pause(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return errors.Join(all...)
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(pollEvery):
+		return nil
+	}
 }
 
 // dockerError says what to do when it is Docker itself that does not answer.
 func (c *Central) dockerError(doing string, err error) error {
-	if client.IsErrConnectionFailed(err) {
+	switch {
+	case client.IsErrConnectionFailed(err):
 		return fmt.Errorf("%s: Docker API not reachable at %q, check that dockerd runs and that the plugin sees its socket: %w", doing, c.docker.DaemonHost(), err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: Docker API at %q did not answer in time, check that \"docker ps\" answers and try again: %w", doing, c.docker.DaemonHost(), err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -30,6 +30,15 @@ func centralAddress(subnet netip.Prefix) (netip.Addr, error) {
 	return a, nil
 }
 
+// upperHalf is where Docker may choose addresses. OVN central's own is outside:
+// while central is stopped, another container would get it.
+func upperHalf(subnet netip.Prefix) netip.Prefix {
+	a := subnet.Masked().Addr().As4()
+	bit := subnet.Bits()
+	a[bit/8] |= 0x80 >> (bit % 8)
+	return netip.PrefixFrom(netip.AddrFrom4(a), bit+1)
+}
+
 // follow returns the connections asked for, moved to where OVN central is. A
 // host that auto-create could never have meant is an error: a second central
 // beside the one that somebody runs elsewhere would split the network in two.
@@ -77,9 +86,11 @@ func move(option, conn string, central netip.Addr) (endpoint, error) {
 	return endpoint{host: central.String(), port: port}, nil
 }
 
-// free returns the candidates that no route of the host covers.
+// free returns the candidates that no route of the host covers. Routes wider
+// than the widest private network, a /8, are ways out and not networks: VPNs
+// set 0.0.0.0/1 and 128.0.0.0/1 in place of a default route.
 func free(routes []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(candidates), func(p netip.Prefix) bool {
-		return slices.ContainsFunc(routes, p.Overlaps)
+		return slices.ContainsFunc(routes, func(r netip.Prefix) bool { return r.Bits() >= 8 && r.Overlaps(p) })
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"go.uber.org/zap"
 )
@@ -27,47 +26,52 @@ func (c *Central) EnsureController(ctx context.Context, autoCreate bool) error {
 	if !autoCreate {
 		return errors.New("no ovn-controller runs on this host: start it (systemctl start ovn-controller), or add ovn.auto_create=true")
 	}
-	done, err := c.take(ctx)
+	work, cancel := spare(ctx)
+	defer cancel()
+	done, err := c.take(work)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if c.controllerRuns(ctx) {
+	if c.controllerRuns(work) {
 		return nil
 	}
 	var undo undoList
-	if err := c.startController(ctx, &undo); err != nil {
+	if err := c.startController(work, &undo); err != nil {
 		return errors.Join(err, undo.run(ctx))
 	}
 	return nil
 }
 
 func (c *Central) startController(ctx context.Context, undo *undoList) error {
-	have, err := c.docker.ContainerInspect(ctx, controllerName)
+	have, err := c.find(ctx, controllerName)
 	switch {
-	case errdefs.IsNotFound(err):
-		if err := c.run(ctx, controllerName, &container.Config{Image: c.cfg.Image, Cmd: []string{"ovn-controller"}},
+	case err != nil:
+		return err
+	case have == nil:
+		if err := c.checkImage(ctx); err != nil {
+			return err
+		}
+		err := c.run(ctx, controllerName, &container.Config{Image: c.cfg.Image, Cmd: []string{"ovn-controller"}},
 			&container.HostConfig{
 				NetworkMode: "host",
 				Binds:       []string{"/var/run/openvswitch:/var/run/openvswitch", "/var/run/ovn:/var/run/ovn"},
-			}, nil, undo); err != nil {
+			}, nil, undo)
+		// One that another plugin makes just now will answer as well.
+		if err != nil && !errors.Is(err, errNameTaken) {
 			return err
 		}
 		c.log.Info("ovn-controller created")
-	case err != nil:
-		return c.dockerError("looking for ovn-controller", err)
 	default:
-		if err := c.start(ctx, have); err != nil {
+		if err := c.start(ctx, *have, controllerName); err != nil {
 			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, controllerWithin)
 	defer cancel()
 	for !c.controllerRuns(ctx) {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for ovn-controller to answer, %s: %w", c.describeContainer(ctx, controllerName), context.Cause(ctx))
-		case <-time.After(pollEvery):
+		if err := pause(ctx); err != nil {
+			return fmt.Errorf("waiting for ovn-controller to answer, %s; look at docker logs %s: %w", c.describe(ctx, controllerName), controllerName, err)
 		}
 	}
 	return nil

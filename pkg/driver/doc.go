@@ -19,7 +19,7 @@
 //   - It repeats no removal that failed. So removals do not wait for recovery,
 //     and are done later when they cannot be done now.
 //
-// Every handler answers within 25 seconds, before dockerd's own limit of 30,
+// Every handler answers within 25 seconds, taking back included, before dockerd's own limit of 30,
 // after which it would believe in a failure that the handler does not know of.
 //
 // go-plugins-helpers carries the socket and the types of the requests; the

@@ -50,10 +50,11 @@ type Driver struct {
 	Config
 
 	joins sync.Map // endpoint id -> *context.CancelCauseFunc of its Join
-	// late is true after ovn-controller took longer than a Join waits, until
-	// it has been in time again: nobody should wait for what is known to be
-	// away.
-	late atomic.Bool
+	// lateUntil is until when, in nanoseconds since 1970, no Join waits long
+	// for ovn-controller, because one has waited in vain.
+	lateUntil atomic.Int64
+	// settled is true once the host's settings are complete.
+	settled atomic.Bool
 }
 
 // New returns a driver.

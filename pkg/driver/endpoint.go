@@ -70,10 +70,11 @@ func (d *Driver) deleteEndpoint(ctx context.Context, r network.DeleteEndpointReq
 }
 
 // How long a Join waits for ovn-controller: the first that it is late for, and
-// those after it.
+// those of the minute after it.
 const (
 	joinWithin     = 10 * time.Second
 	joinWithinLate = 300 * time.Millisecond
+	lateFor        = time.Minute
 )
 
 // join waits until the port forwards, and names the link that dockerd moves
@@ -114,18 +115,49 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 // container would be without its network for ever.
 func (d *Driver) awaitPort(ctx context.Context, e topology.Endpoint) {
 	limit := joinWithin
-	if d.late.Load() {
+	if time.Now().UnixNano() < d.lateUntil.Load() {
 		limit = joinWithinLate
 	}
 	_, err := d.Run.Transact(ctx, ovs.Installed(d.Host.OVSDB, ovs.Port(e.HostLink()), int(limit.Milliseconds())))
-	if ctx.Err() != nil {
-		return
-	}
-	d.late.Store(err != nil)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		d.lateUntil.Store(0)
+		d.steady(ctx)
+	default:
+		d.lateUntil.Store(time.Now().Add(lateFor).UnixNano())
 		d.Log.Warn("ovn-controller has not set up the port yet: the container starts without waiting for it",
 			zap.String("endpoint", e.ID), zap.Duration("waited", limit), zap.Error(err))
 	}
+}
+
+// steady completes the host's settings once it forwards, in the background:
+// the container does not need it.
+func (d *Driver) steady(ctx context.Context) {
+	if !d.settled.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		ctx, cancel := detached(ctx, undoWithin)
+		defer cancel()
+		if err := d.makeSteady(ctx); err != nil {
+			d.settled.Store(false) // the next container's turn
+			d.Log.Warn("a restart of ovn-controller will lose packets until this can be set", zap.Error(err))
+		}
+	}()
+}
+
+func (d *Driver) makeSteady(ctx context.Context) error {
+	unlock, err := d.Locks.Lock(ctx, "chassis")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	seen, err := d.look(ctx, "")
+	if err != nil {
+		return err
+	}
+	return d.Run.Apply(ctx, topology.Steady(d.Host.OVSDB, seen))
 }
 
 func (d *Driver) cancelJoin(id string) {

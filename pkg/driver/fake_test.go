@@ -205,7 +205,7 @@ func (h *host) op(program string, w []string) error {
 	case w[0] == "add-port":
 		h.things["port "+w[2]] = true
 	case w[0] == "del-port":
-		delete(h.things, "port "+w[2])
+		delete(h.things, "port "+w[1])
 	case w[0] == "lsp-add":
 		h.things["lsp "+w[2]] = true
 		h.address[w[2]] = []string{w[1]}

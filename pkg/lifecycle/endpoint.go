@@ -202,11 +202,10 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 	if have.Phase != store.Deleting {
 		marked = r.putEndpoint(e, store.Deleting)
 	}
-	network, ok := r.Networks.Get(e.NetworkID)
-	if !ok {
-		return errors.Join(marked, fmt.Errorf("removing endpoint %q: its network %q has no record", id, e.NetworkID))
-	}
-	if err = r.remove(ctx, network.Data, e, true); err == nil {
+	// Without its network's record, which may have been damaged, what is on the
+	// host can still go: its names follow from the endpoint's id.
+	network, known := r.Networks.Get(e.NetworkID)
+	if err = r.remove(ctx, network.Data, e, known); err == nil {
 		err = r.dropEndpoint(id)
 	}
 	if err != nil {

@@ -41,8 +41,9 @@ func BridgeSet(b Bridge, columns ...string) plan.Op {
 // PortAdd adds a network device to a bridge.
 func PortAdd(b Bridge, p Port) plan.Op {
 	return plan.Op{
-		Do:   []string{"--may-exist", "add-port", string(b), string(p)},
-		Undo: []string{"--if-exists", "del-port", string(b), string(p)},
+		Do: []string{"--may-exist", "add-port", string(b), string(p)},
+		// Wherever it is: an administrator may have moved it.
+		Undo: []string{"--if-exists", "del-port", string(p)},
 	}
 }
 

@@ -59,9 +59,6 @@ func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
 	s.want("ovn-remote", c.SB, "ovn.sb_connection")
 	s.wantOr("ovn-encap-type", c.Encap, "geneve", "ovn.encap")
 	s.wantOr("ovn-encap-ip", c.EncapIP, c.EncapFrom, "ovn.encap_ip")
-	// Without it ovn-controller begins with no flows when it starts, and
-	// traffic stops until it has read the database.
-	s.keep("ovn-ofctrl-wait-before-clear", "2000")
 	if datapath == Userspace {
 		s.keep("ovn-bridge-datapath-type", Userspace)
 	}
@@ -69,11 +66,17 @@ func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
 		return plan.Plan{}, Settled{}, s.err
 	}
 	settled := Settled{SystemID: s.get("system-id"), EncapIP: s.get("ovn-encap-ip"), Encap: s.get("ovn-encap-type"), Datapath: datapath}
-	if len(s.ops) > 0 {
-		list := strings.Join(slices.Sorted(maps.Keys(s.ours)), ",")
-		s.ops = append(s.ops, ovs.ConfigSet(settingsKey, list, seen.ExternalIDs[settingsKey]))
-	}
-	return plan.New(plan.Step{Target: ovs.Local(c.OVSDB), Ops: append(bridge, s.ops...)}), settled, nil
+	return plan.New(plan.Step{Target: ovs.Local(c.OVSDB), Ops: append(bridge, s.all()...)}), settled, nil
+}
+
+// Steady returns what lets ovn-controller start again without a loss: it then
+// keeps the flows that it finds until it has read the database. It is no part
+// of Plan because an ovn-controller that finds no flows would wait in vain, and
+// the host's first container with it.
+func Steady(ovsdb string, seen ovs.Chassis) plan.Plan {
+	s := settings{seen: seen.ExternalIDs, ours: split(seen.ExternalIDs[settingsKey])}
+	s.keep("ovn-ofctrl-wait-before-clear", "2000")
+	return plan.New(plan.Step{Target: ovs.LocalNoWait(ovsdb), Ops: s.all()})
 }
 
 // bridge returns the commands that make the bridge, for the kernel's datapath,
@@ -147,6 +150,15 @@ func (s *settings) change(key, value string) {
 		s.set = map[string]string{}
 	}
 	s.set[key], s.ours[key] = value, true
+}
+
+// all returns the changes, and that of the list of our own keys.
+func (s *settings) all() []plan.Op {
+	if len(s.ops) == 0 {
+		return nil
+	}
+	list := strings.Join(slices.Sorted(maps.Keys(s.ours)), ",")
+	return append(s.ops, ovs.ConfigSet(settingsKey, list, s.seen[settingsKey]))
 }
 
 func (s *settings) get(key string) string { return or(s.set[key], s.seen[key]) }

@@ -39,6 +39,20 @@ func TestReadyChassisIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Only a host that has forwarded already keeps its flows over a restart of
+// ovn-controller, and an administrator's value stays.
+func TestSteady(t *testing.T) {
+	seen := ready("ovs-container-network=ovn-remote")
+	delete(seen.ExternalIDs, "ovn-ofctrl-wait-before-clear")
+	got := topology.Steady(ovsdbAddress, seen).String()
+	if !strings.Contains(got, `ovn-ofctrl-wait-before-clear="2000"`) || !strings.Contains(got, `"ovn-ofctrl-wait-before-clear,ovn-remote"`) {
+		t.Errorf("plan %s", got)
+	}
+	if p := topology.Steady(ovsdbAddress, ready("ovn-ofctrl-wait-before-clear=8000")); !p.Empty() {
+		t.Errorf("an administrator's value would change: %s", p)
+	}
+}
+
 func TestChassisContradictions(t *testing.T) {
 	for _, c := range []struct {
 		name   string

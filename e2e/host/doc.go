@@ -1,0 +1,21 @@
+// Package host gives end-to-end suites whole Docker hosts to run on.
+//
+// A suite asks for a Cluster by a Spec and talks to its hosts only through Host: what a host is made of is the business
+// of a provider, chosen by E2E_PROVIDER, so that the same suites run on namespaces of one machine and on real machines.
+//
+// The provider "local" makes each host of namespaces (mount, network, UTS, IPC, PID, cgroup) under one holder process:
+// killing the holder is the host's power switch, and the kernel then ends its processes, unmounts its file systems and
+// removes its links. Nothing is mocked: every host runs a Docker Engine, Open vSwitch and containers of its own. Its root
+// is a tree made by hack/testhost-image.sh and mounted read-only; only /etc, /var and a few more belong to the host, as
+// plain folders, because Docker's overlay2 does not work on top of another overlay. Hosts are joined by an underlay, a
+// bridge in a namespace of its own that has no way out, at 10.99.0.0/24.
+//
+// Environment:
+//
+//	E2E_PROVIDER  local (default)
+//	E2E_KEEP      1: leave the cluster running at the end, and take over the one that runs
+//	E2E_DIR       folder of the hosts' file systems (default build/e2e in the checkout)
+//	E2E_SUITE     Debian release the hosts run (default bookworm)
+//	E2E_CGROUP    v2: give the hosts a pure version 2 hierarchy where the machine has both
+//	CI            set: what is missing fails a suite instead of skipping it
+package host

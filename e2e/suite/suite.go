@@ -1,0 +1,61 @@
+// Package suite is what all end-to-end suites begin and end with: a cluster that is brought up, skipped at home or
+// failed in CI when it cannot be, and proved to be gone at the end.
+package suite
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+)
+
+// Run runs the specs of a package under a name.
+func Run(t *testing.T, name string) {
+	RegisterFailHandler(Fail)
+	config, reporter := GinkgoConfiguration()
+	config.Timeout = 30 * time.Minute
+	reporter.Succinct = !testing.Verbose()
+	RunSpecs(t, name, config, reporter)
+}
+
+// Require skips, or in CI fails, when hosts cannot be made here.
+func Require(spec host.Spec) {
+	GinkgoHelper()
+	reason := host.Missing(spec)
+	switch {
+	case reason == "":
+	case os.Getenv("CI") != "":
+		Fail(reason)
+	default:
+		Skip(reason)
+	}
+}
+
+// Up makes a cluster for the specs that follow, and takes it down after them.
+func Up(ctx context.Context, spec host.Spec) host.Cluster {
+	GinkgoHelper()
+	Require(spec)
+	c, err := host.Up(ctx, spec)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func(ctx context.Context) {
+		Expect(c.Down(ctx)).To(Succeed())
+		Expect(c.Leftovers()).To(BeEmpty(), "left on the machine after the hosts went down")
+	}, NodeTimeout(2*time.Minute))
+	return c
+}
+
+// Explain prints the state of all hosts after a spec that failed. Suites call it from an AfterEach.
+func Explain(ctx context.Context, c host.Cluster) {
+	if c == nil || !CurrentSpecReport().Failed() {
+		return
+	}
+	for _, h := range c.Hosts() {
+		lab.New(h).Explain(ctx)
+	}
+}

@@ -89,6 +89,7 @@ var _ = Describe("the place of OVN central", Label("central"), func() {
 		command := regexp.MustCompile(`docker network create [^()]*`).FindString(text)
 		l.Must(ctx, strings.Fields(command)...)
 		n := first
+		n.Options = []string{regexp.MustCompile(`ovn.transit_overlay_network=[a-z-]+`).FindString(text)}
 		n.NB, n.SB = regexp.MustCompile(`tcp:[0-9.]+:6641`).FindString(text), regexp.MustCompile(`tcp:[0-9.]+:6642`).FindString(text)
 		l.Network(ctx, n)
 		works(ctx, "n1")

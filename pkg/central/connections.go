@@ -30,15 +30,6 @@ func centralAddress(subnet netip.Prefix) (netip.Addr, error) {
 	return a, nil
 }
 
-// upperHalf is where Docker may choose addresses. OVN central's own is outside:
-// while central is stopped, another container would get it.
-func upperHalf(subnet netip.Prefix) netip.Prefix {
-	a := subnet.Masked().Addr().As4()
-	bit := subnet.Bits()
-	a[bit/8] |= 0x80 >> (bit % 8)
-	return netip.PrefixFrom(netip.AddrFrom4(a), bit+1)
-}
-
 // follow returns the connections asked for, moved to where OVN central is. A
 // host that auto-create could never have meant is an error: a second central
 // beside the one that somebody runs elsewhere would split the network in two.

@@ -31,7 +31,7 @@ func newControllerHost(t *testing.T, d *dockerd) *Central {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(run) })
+	t.Cleanup(func() { _ = os.RemoveAll(run) })
 	if err := os.Mkdir(filepath.Join(run, "ovn"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,9 @@ func (c *Central) createOverlay(ctx context.Context, name string, subnet netip.P
 		Driver:   "bridge",
 		Internal: true,
 		IPAM: &network.IPAM{Driver: "default", Config: []network.IPAMConfig{{
-			Subnet: subnet.String(), Gateway: subnet.Addr().Next().String(), IPRange: upperHalf(subnet).String(),
+			// No IPRange: Docker 20.10 takes a subnet with a range for another
+			// pool, and would not see that it is in use.
+			Subnet: subnet.String(), Gateway: subnet.Addr().Next().String(),
 		}}},
 		Options: map[string]string{noTalk: "false"},
 		Labels:  map[string]string{labelKey: labelValue},

@@ -10,8 +10,15 @@ import (
 // FuzzParseNetwork adds one option from outside to options that are right. Whatever is accepted must be safe as an argument.
 func FuzzParseNetwork(f *testing.F) {
 	for _, seed := range []struct{ option, value string }{
-		{"ovn.switch", "-x"}, {"ovn.switch", "ls-1"}, {"bridge", "br int"}, {"ovn.nb_connection", "tcp:[fd00::1]:6641, tcp:a:1"},
-		{"ovn.sb_connection", "tcp:a\u00a0b:1"}, {"ovn.encap_ip", "fe80::1%-x"}, {"tenant_id", "'"}, {"mtu", "1400"}, {"-x", "y"},
+		{"ovn.switch", "-x"},
+		{"ovn.switch", "ls-1"},
+		{"bridge", "br int"},
+		{"ovn.nb_connection", "tcp:[fd00::1]:6641, tcp:a:1"},
+		{"ovn.sb_connection", "tcp:a\u00a0b:1"},
+		{"ovn.encap_ip", "fe80::1%-x"},
+		{"tenant_id", "'"},
+		{"mtu", "1400"},
+		{"-x", "y"},
 	} {
 		f.Add(seed.option, seed.value)
 	}

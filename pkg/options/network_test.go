@@ -42,24 +42,36 @@ func TestAccepted(t *testing.T) {
 		change func(*Network)
 	}{
 		{"minimal", with(), func(*Network) {}},
-		{"README, additional configuration", with("ovn.auto_create", "true", "bridge", "br-int", "tenant_id", "tenant-1", "vlan", "100"),
-			func(n *Network) { n.AutoCreate, n.TenantID, n.VLAN = true, "tenant-1", 100 }},
-		{"custom overlay", with("ovn.transit_overlay_network", "my-transit-overlay"),
-			func(n *Network) { n.OverlayNetwork = "my-transit-overlay" }},
-		{"encap", with("ovn.encap", "vxlan", "ovn.encap_ip", "::ffff:192.0.2.1"),
+		{
+			"README, additional configuration", with("ovn.auto_create", "true", "bridge", "br-int", "tenant_id", "tenant-1", "vlan", "100"),
+			func(n *Network) { n.AutoCreate, n.TenantID, n.VLAN = true, "tenant-1", 100 },
+		},
+		{
+			"custom overlay", with("ovn.transit_overlay_network", "my-transit-overlay"),
+			func(n *Network) { n.OverlayNetwork = "my-transit-overlay" },
+		},
+		{
+			"encap", with("ovn.encap", "vxlan", "ovn.encap_ip", "::ffff:192.0.2.1"),
 			func(n *Network) {
 				n.Encap, n.EncapSet, n.EncapIP = EncapVXLAN, true, netip.MustParseAddr("192.0.2.1")
-			}},
+			},
+		},
 		{"mtu that is the default", with("mtu", "1500"), func(n *Network) { n.MTUSet = true }},
 		{"Docker's mtu", with("com.docker.network.driver.mtu", "1400"), func(n *Network) { n.MTU, n.MTUSet = 1400, true }},
 		{"both mtu, the same", with("mtu", "9216", "com.docker.network.driver.mtu", "9216"), func(n *Network) { n.MTU, n.MTUSet = 9216, true }},
-		{"limits", with("vlan", "4094", "mtu", "576", "bridge", "a23456789012345"),
-			func(n *Network) { n.VLAN, n.MTU, n.MTUSet, n.Bridge = 4094, 576, true, "a23456789012345" }},
+		{
+			"limits", with("vlan", "4094", "mtu", "576", "bridge", "a23456789012345"),
+			func(n *Network) { n.VLAN, n.MTU, n.MTUSet, n.Bridge = 4094, 576, true, "a23456789012345" },
+		},
 		{"said as the default", with("ipam", "docker", "dhcp", "none", "ovn.auto_create", "False"), func(*Network) {}},
-		{"a tenant named by UUID", with("tenant_id", "123e4567-e89b-12d3-a456-426614174000"),
-			func(n *Network) { n.TenantID = "123e4567-e89b-12d3-a456-426614174000" }},
-		{"cluster", with("ovn.nb_connection", "tcp:[FD00::1]:6641, tcp:Db2.example:06641,tcp:[fd00::1]:6641"),
-			func(n *Network) { n.NB = "tcp:[fd00::1]:6641,tcp:db2.example:6641" }},
+		{
+			"a tenant named by UUID", with("tenant_id", "123e4567-e89b-12d3-a456-426614174000"),
+			func(n *Network) { n.TenantID = "123e4567-e89b-12d3-a456-426614174000" },
+		},
+		{
+			"cluster", with("ovn.nb_connection", "tcp:[FD00::1]:6641, tcp:Db2.example:06641,tcp:[fd00::1]:6641"),
+			func(n *Network) { n.NB = "tcp:[fd00::1]:6641,tcp:db2.example:6641" },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			want := minimal()

@@ -126,7 +126,7 @@ func (c *Collection[T]) read(id, path string) (stored[T], error) {
 	}
 	r := stored[T]{record: Record[T]{Schema: e.Schema, Phase: e.Phase, Created: e.Created, Updated: e.Updated}, data: e.Data}
 	if err := json.Unmarshal(e.Data, &r.record.Data); err != nil {
-		return stored[T]{}, fmt.Errorf("%w: %s", ErrInvalid, err)
+		return stored[T]{}, fmt.Errorf("%w: %s", ErrInvalid, err.Error())
 	}
 	return r, nil
 }

@@ -50,7 +50,7 @@ func (e envelope) encode() ([]byte, error) {
 func decode(id string, text []byte) (envelope, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
-		return envelope{}, fmt.Errorf("%w: not a JSON object: %s", ErrInvalid, err)
+		return envelope{}, fmt.Errorf("%w: not a JSON object: %s", ErrInvalid, err.Error())
 	}
 	var stored string
 	if err := json.Unmarshal(fields["checksum"], &stored); err != nil {
@@ -58,14 +58,14 @@ func decode(id string, text []byte) (envelope, error) {
 	}
 	sum, err := checksum(fields)
 	if err != nil {
-		return envelope{}, fmt.Errorf("%w: %s", ErrInvalid, err)
+		return envelope{}, fmt.Errorf("%w: %s", ErrInvalid, err.Error())
 	}
 	if sum != stored {
 		return envelope{}, fmt.Errorf("%w: the checksum is %q but the content gives %q", ErrInvalid, stored, sum)
 	}
 	var e envelope
 	if err := json.Unmarshal(text, &e); err != nil {
-		return envelope{}, fmt.Errorf("%w: %s", ErrInvalid, err)
+		return envelope{}, fmt.Errorf("%w: %s", ErrInvalid, err.Error())
 	}
 	switch {
 	case e.Schema > SchemaVersion:

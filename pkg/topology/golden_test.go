@@ -88,8 +88,10 @@ func script(t *testing.T, e example) string {
 		title string
 		plan  plan.Plan
 	}{
-		{"the host, once", chassis}, {"the network", made},
-		{"a container, in OVN", lanes.North}, {"a container, on the host", lanes.Host},
+		{"the host, once", chassis},
+		{"the network", made},
+		{"a container, in OVN", lanes.North},
+		{"a container, on the host", lanes.Host},
 	} {
 		b.WriteString("# " + part.title + "\n" + part.plan.String())
 		b.WriteString("# " + part.title + ", taken back\n" + part.plan.Reverse().String() + "\n")

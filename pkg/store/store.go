@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/gofrs/flock"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 )
 
 // Mode says what to do with invalid files.
@@ -50,7 +53,7 @@ type Store struct {
 	opts     Options
 	lock     *flock.Flock
 	instance string
-	keys     keyLocks
+	keys     keylock.Locks
 
 	// life is held for reading during each change and for writing by Close, so that no write follows the unlock.
 	life   sync.RWMutex
@@ -206,6 +209,11 @@ func (s *Store) change(path string, write func() error) error {
 	if s.closed {
 		return fmt.Errorf("changing %q: %w", path, ErrClosed)
 	}
-	defer s.keys.lock(path)()
+	// A write that has begun is finished, so nobody gives up waiting for it.
+	unlock, err := s.keys.Lock(context.Background(), path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	return write()
 }

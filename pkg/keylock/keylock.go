@@ -24,7 +24,26 @@ type entry struct {
 // Lock waits for the key's lock and returns the function that gives it back.
 // It fails when the context ends first.
 func (l *Locks) Lock(ctx context.Context, key string) (func(), error) {
+	e := l.enter(key)
+	select {
+	case <-e.token:
+		return l.release(key, e), nil
+	case <-ctx.Done():
+		l.leave(key, e)
+		return nil, fmt.Errorf("waiting for another request on %q to end: %w", key, context.Cause(ctx))
+	}
+}
+
+// Wait is Lock for work that is finished whatever becomes of its caller.
+func (l *Locks) Wait(key string) func() {
+	e := l.enter(key)
+	<-e.token
+	return l.release(key, e)
+}
+
+func (l *Locks) enter(key string) *entry {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.held == nil {
 		l.held = map[string]*entry{}
 	}
@@ -35,14 +54,13 @@ func (l *Locks) Lock(ctx context.Context, key string) (func(), error) {
 		l.held[key] = e
 	}
 	e.users++
-	l.mu.Unlock()
+	return e
+}
 
-	select {
-	case <-e.token:
-		return func() { e.token <- struct{}{}; l.leave(key, e) }, nil
-	case <-ctx.Done():
+func (l *Locks) release(key string, e *entry) func() {
+	return func() {
+		e.token <- struct{}{}
 		l.leave(key, e)
-		return nil, fmt.Errorf("waiting for another request on %q to end: %w", key, context.Cause(ctx))
 	}
 }
 

@@ -204,10 +204,7 @@ func TestConcurrentUse(t *testing.T) {
 func TestRecordsDoNotWaitForEachOther(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	c := things(t, s)
-	release, err := s.keys.Lock(t.Context(), c.path("slow"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	release := s.keys.Wait(c.path("slow"))
 	slow := make(chan error, 1)
 	go func() { slow <- c.Put("slow", Record[thing]{Phase: Ready}) }()
 	put(t, c, "fast", Record[thing]{Phase: Ready})

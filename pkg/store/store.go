@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -209,11 +208,6 @@ func (s *Store) change(path string, write func() error) error {
 	if s.closed {
 		return fmt.Errorf("changing %q: %w", path, ErrClosed)
 	}
-	// A write that has begun is finished, so nobody gives up waiting for it.
-	unlock, err := s.keys.Lock(context.Background(), path)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	defer s.keys.Wait(path)()
 	return write()
 }

@@ -160,7 +160,12 @@ func (a *app) status(ctx context.Context) control.Status {
 		}
 	}
 	for _, e := range a.records.Endpoints.List() {
-		if i, ok := index[e.Data.NetworkID]; ok {
+		i, ok := index[e.Data.NetworkID]
+		switch {
+		case !ok:
+		case e.Phase == store.Deleting:
+			s.Networks[i].Removing++
+		default:
 			s.Networks[i].Endpoints++
 			if e.Data.Deferred {
 				s.Networks[i].Deferred++

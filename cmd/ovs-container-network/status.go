@@ -67,10 +67,10 @@ func printStatus(out io.Writer, s control.Status) error {
 	}
 	fmt.Fprintf(w, "networks\t%d\n", len(s.Networks))
 	if len(s.Networks) > 0 {
-		fmt.Fprintln(w, "\nNETWORK\tSWITCH\tTENANT\tPHASE\tMTU\tENDPOINTS\tDEFERRED")
+		fmt.Fprintln(w, "\nNETWORK\tSWITCH\tTENANT\tPHASE\tMTU\tENDPOINTS\tDEFERRED\tREMOVING")
 	}
 	for _, n := range s.Networks {
-		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%d\t%d\n", n.ID, n.Switch, n.Tenant, n.Phase, n.MTU, n.Endpoints, n.Deferred)
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", n.ID, n.Switch, n.Tenant, n.Phase, n.MTU, n.Endpoints, n.Deferred, n.Removing)
 	}
 	return w.Flush()
 }

@@ -19,7 +19,7 @@ func TestPrintStatus(t *testing.T) {
 				Version: "1.0", Instance: "uuid", Started: at, Ready: true, OVS: "ok",
 				Databases: []control.DB{{Connection: "tcp:10.0.0.1:6641"}, {Connection: "tcp:172.30.0.5:6641", Away: &at}},
 				Networks: []control.Network{
-					{ID: "0123456789abcdef", Switch: "ls", Tenant: "blue", Phase: "ready", MTU: 1442, Endpoints: 3, Deferred: 1},
+					{ID: "0123456789abcdef", Switch: "ls", Tenant: "blue", Phase: "ready", MTU: 1442, Endpoints: 3, Deferred: 1, Removing: 2},
 					{ID: "123456789abcdef0", Switch: "ls2", Phase: "deleting", MTU: 1500},
 				},
 				Dropped: []string{"/data/networks/x.json: no checksum; left in place"},
@@ -33,9 +33,9 @@ northbound tcp:172.30.0.5:6641  does not answer since 2026-01-02T03:04:05Z
 state file not used             /data/networks/x.json: no checksum; left in place
 networks                        2
 
-NETWORK       SWITCH  TENANT  PHASE     MTU   ENDPOINTS  DEFERRED
-0123456789ab  ls      blue    ready     1442  3          1
-123456789abc  ls2             deleting  1500  0          0
+NETWORK       SWITCH  TENANT  PHASE     MTU   ENDPOINTS  DEFERRED  REMOVING
+0123456789ab  ls      blue    ready     1442  3          1         2
+123456789abc  ls2             deleting  1500  0          0         0
 `,
 		},
 		"recovering": {

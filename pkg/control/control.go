@@ -39,7 +39,8 @@ type Network struct {
 	Phase     string `json:"phase"`
 	MTU       int    `json:"mtu"`
 	Endpoints int    `json:"endpoints"`
-	Deferred  int    `json:"deferred"` // endpoints that wait for the northbound database
+	Deferred  int    `json:"deferred"` // of these, how many wait for the northbound database
+	Removing  int    `json:"removing"` // endpoints that Docker has removed, and OVN not yet
 }
 
 const statusPath = "/status"

@@ -30,4 +30,6 @@ content=$({
 awk -v entry="    { \"name\": \"PLUGIN_BUILD\", \"description\": \"Hash of the content\", \"value\": \"$content\" }," \
 	'{ print } /^  "env": \[/ { print entry }' "$root/config.json" >"$out/config.json"
 give_back "$out"
-say "build/plugin: rootfs of $(du -sm "$out/rootfs" | cut -f1) MiB, content $content"
+size=$(du -sm "$out/rootfs" | cut -f1)
+[ "$size" -le 60 ] || die "build/plugin: the rootfs has $size MiB, and 60 are the limit: a slow install, for what?"
+say "build/plugin: rootfs of $size MiB, content $content"

@@ -20,20 +20,37 @@ done
 
 vsctl() { ovs-vsctl --timeout=10 "$@"; }
 
-# foreign prints what OVN central holds that is not this host's: it serves others then, and stays.
+# foreign prints what OVN central holds that is not this host's: it serves others then, and stays. What cannot be looked
+# at is not known to be ours, and stays too.
 foreign() {
-	docker inspect -f '{{.State.Running}}' ovn-central 2>/dev/null | grep -qx true || return 0
+	docker container inspect ovn-central >/dev/null 2>&1 || return 0
 	local me hosts rows
 	me=$(vsctl --if-exists get Open_vSwitch . external_ids:system-id 2>/dev/null | tr -d '"')
-	hosts=$(docker exec ovn-central ovn-sbctl --timeout=5 --bare --columns=name list chassis | awk -v me="$me" 'NF && $0 != me' | paste -sd ' ')
-	# A condition != does not match a row that lacks the key, so: all switches, less those that have an owner.
-	rows=$(comm -23 <(switches list Logical_Switch) <(switches find Logical_Switch "external_ids:owner=$name") | paste -sd ' ')
+	if ! hosts=$(docker exec ovn-central ovn-sbctl --timeout=5 --bare --columns=name list chassis 2>/dev/null) || ! rows=$(rows); then
+		echo "it cannot be asked: docker start ovn-central"
+		return
+	fi
+	hosts=$(awk -v me="$me" 'NF && $0 != me' <<<"$hosts" | paste -sd ' ')
 	if [ -n "$hosts$rows" ]; then
-		echo "${hosts:+chassis $hosts}${hosts:+${rows:+, }}${rows:+switches $rows}"
+		echo "${hosts:+chassis $hosts}${hosts:+${rows:+, }}${rows:+rows $rows}"
 	fi
 }
 
-switches() { docker exec ovn-central ovn-nbctl --timeout=5 --bare --columns=name "$@" | awk NF | sort; }
+# rows prints the rows of others. A condition != does not match a row that lacks the key, so: all rows, less those that
+# have an owner.
+rows() {
+	local table all ours
+	for table in Logical_Switch Logical_Router Load_Balancer; do
+		all=$(nbctl list "$table") && ours=$(nbctl find "$table" "external_ids:owner=$name") || return 1
+		comm -23 <(echo "$all") <(echo "$ours") | awk NF
+	done | paste -sd ' '
+}
+
+nbctl() {
+	local out
+	out=$(docker exec ovn-central ovn-nbctl --timeout=5 --bare --columns=name "$@" 2>/dev/null) || return 1
+	sort <<<"$out"
+}
 
 # controller ends ovn-controller before the database that it talks to. Told to exit, it takes its chassis row with it,
 # which other hosts of that database would keep a tunnel to otherwise; it may not answer, and goes all the same.
@@ -54,7 +71,7 @@ containers() {
 	controller
 	[ -n "$purge" ] || others=$(foreign)
 	if [ -n "$others" ]; then
-		say "kept ovn-central: it serves others too ($others); --purge removes it"
+		say "kept ovn-central: it may serve others ($others); --purge removes it"
 		return
 	fi
 	ids=$(docker ps -aq --filter "label=$owner")
@@ -121,7 +138,8 @@ links() {
 stop_ovs() {
 	made ovs || return 0
 	if [ -n "$(vsctl list-br 2>/dev/null)" ]; then
-		X
+		say "kept Open vSwitch running: it has bridges of others"
+		return
 	elif [ -d /run/systemd/system ]; then
 		systemctl disable --now openvswitch-switch 2>/dev/null || systemctl disable --now openvswitch
 		say "stopped Open vSwitch"

@@ -81,7 +81,7 @@ func (c *Central) startController(ctx context.Context, undo *undoList) error {
 // socket, ovn-controller.PID.ctl, of the host (ovn-appctl(8)). The socket of a
 // dead one refuses.
 func (c *Central) controllerRuns(ctx context.Context) bool {
-	sockets, err := filepath.Glob(filepath.Join(c.cfg.HostRun, "ovn", "ovn-controller*.ctl"))
+	sockets, err := filepath.Glob(filepath.Join(c.cfg.HostRun, "ovn", "ovn-controller.*.ctl"))
 	if err != nil {
 		return false // only a malformed pattern
 	}

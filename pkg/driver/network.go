@@ -72,7 +72,7 @@ func (d *Driver) parseNetwork(r network.CreateNetworkRequest) (topology.Network,
 }
 
 func (d *Driver) look(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
-	results, err := d.Run.Transact(ctx, ovs.Look(d.Host.OVSDB, b))
+	results, err := d.Run.Transact(ctx, ovs.Look(d.Host.OVSDB, b, topology.Owner))
 	if err != nil {
 		return ovs.Chassis{}, fmt.Errorf("open vswitch not reachable at %q, start it (systemctl start openvswitch-switch): %w", d.Host.OVSDB, err)
 	}
@@ -106,7 +106,7 @@ func (d *Driver) onChassis(ctx context.Context, n *topology.Network) error {
 // what was settled. It returns all that it did, also when it fails.
 func (d *Driver) setUp(ctx context.Context, n *topology.Network) (plan.Plan, error) {
 	var done plan.Plan
-	seen, err := d.lookPatiently(ctx, n.Bridge())
+	seen, err := d.lookTwice(ctx, n.Bridge())
 	if err != nil {
 		return done, err
 	}
@@ -121,9 +121,12 @@ func (d *Driver) setUp(ctx context.Context, n *topology.Network) (plan.Plan, err
 			return done, err
 		}
 		if err := d.Run.Apply(ctx, p); err != nil {
-			return done, fmt.Errorf("setting up this host's Open vSwitch for OVN: %w", err)
+			return done, fmt.Errorf("setting up this host's Open vSwitch for OVN, do ovsdb-server and ovs-vswitchd run? %w", err)
 		}
-		done.Steps = append(done.Steps, p.Steps...)
+		if !p.Empty() {
+			done.Steps = append(done.Steps, p.Steps...)
+			d.settled.Store(false)
+		}
 		// Only now it is known whether the kernel has a datapath for the bridge.
 		if seen.Bridge != nil {
 			break
@@ -144,31 +147,31 @@ func (d *Driver) setUp(ctx context.Context, n *topology.Network) (plan.Plan, err
 		asked = n.Options.MTU
 	}
 	n.Host, n.Datapath = settled.SystemID, settled.Datapath
-	n.MTU, err = topology.MTU(asked, settled, links)
+	n.MTU, err = topology.MTU(asked, settled, links, n.Subnets)
 	return done, err
 }
 
-// How long a bridge that is there may take to be opened: ovs-vswitchd may be
-// starting.
-const (
-	openWithin = 2 * time.Second
-	openPoll   = 100 * time.Millisecond
-)
+// touchWithin bounds the wait for an ovs-vswitchd that may be starting.
+const touchWithin = 8 * time.Second
 
-// lookPatiently is look, for a bridge that is not taken for a dead one only
-// because ovs-vswitchd is starting.
-func (d *Driver) lookPatiently(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
-	for until := time.Now().Add(openWithin); ; {
-		seen, err := d.look(ctx, b)
-		if err != nil || seen.Bridge == nil || seen.Bridge.Open || time.Now().After(until) {
-			return seen, err
-		}
-		select {
-		case <-ctx.Done():
-			return seen, fmt.Errorf("waiting for bridge %q to be opened: %w", b, context.Cause(ctx))
-		case <-time.After(openPoll):
-		}
+// lookTwice is look, for a bridge that is not taken for one without a datapath
+// only because ovs-vswitchd is starting, or down: that is known once it has
+// answered a wait.
+func (d *Driver) lookTwice(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
+	seen, err := d.look(ctx, b)
+	if err != nil || seen.Bridge == nil || seen.Bridge.Open || seen.Bridge.Datapath == topology.Userspace {
+		return seen, err
 	}
+	touch := plan.New(plan.Step{Target: ovs.Local(d.Host.OVSDB), Ops: []plan.Op{ovs.BridgeTouch(b)}})
+	bounded, cancel := context.WithTimeout(ctx, touchWithin)
+	defer cancel()
+	if err := d.Run.Apply(bounded, touch); err != nil {
+		return seen, fmt.Errorf("ovs-vswitchd has not opened bridge %q and does not answer, start it (systemctl restart openvswitch-switch): %w", b, err)
+	}
+	if err := d.Run.Undo(ctx, touch); err != nil {
+		return seen, fmt.Errorf("looking whether bridge %q can be opened: %w", b, err)
+	}
+	return d.look(ctx, b)
 }
 
 // wanted is what the network needs of the chassis.

@@ -119,7 +119,7 @@ func TestPlansOnRealDatabases(t *testing.T) {
 			n := topology.Network{ID: strings.Repeat("a", 64), Instance: "i", Options: o, NB: north, SB: o.SB, MTU: 1500, Datapath: topology.Kernel}
 			c := topology.Chassis{OVSDB: local, Instance: "i", Bridge: n.Bridge(), SB: o.SB, EncapFrom: "192.0.2.1"}
 			settled := func() plan.Plan {
-				results, err := e.Transact(ctx, ovs.Look(local, n.Bridge()))
+				results, err := e.Transact(ctx, ovs.Look(local, n.Bridge(), "nobody"))
 				if err != nil {
 					t.Fatal(err)
 				}

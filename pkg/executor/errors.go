@@ -2,6 +2,7 @@ package executor
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 )
 
@@ -49,14 +50,26 @@ func IsDuplicateAddress(err error) bool {
 // should remove is not there.
 func onlyMissing(err error) bool {
 	var failed *CommandError
-	if !errors.As(err, &failed) || failed.Stopped {
+	var exit *exec.ExitError
+	if !errors.As(err, &failed) || failed.Stopped || !errors.As(err, &exit) {
 		return false
 	}
+	missing := false
 	for line := range strings.Lines(failed.Stderr) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, "Cannot find device") && !strings.HasPrefix(line, "Command failed") {
+		switch {
+		case strings.HasPrefix(line, "Cannot find device"):
+			missing = true
+		case line != "" && !strings.HasPrefix(line, "Command failed"):
 			return false
 		}
 	}
-	return true
+	return missing
+}
+
+// firstFailed reports whether ip(8) stopped at the first command of a batch:
+// then it did nothing.
+func firstFailed(err error) bool {
+	var failed *CommandError
+	return errors.As(err, &failed) && !failed.Stopped && strings.Contains(failed.Stderr, "Command failed -:1\n")
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // undoTimeout bounds taking back a plan that failed.
-const undoTimeout = 5 * time.Second
+const undoTimeout = 3 * time.Second
 
 // Executor runs plans and transactions. It is safe for concurrent use and
 // holds no lock while a program runs.
@@ -63,12 +63,23 @@ func (e *Executor) Undo(ctx context.Context, p plan.Plan) error {
 		e.log.Debug("plan taken back\n" + back.String())
 	}
 	var all []error
-	for _, step := range back.Steps {
-		if err := e.step(ctx, step); err != nil {
+	for i, step := range back.Steps {
+		if err := e.share(ctx, step, len(back.Steps)-i); err != nil {
 			all = append(all, err)
 		}
 	}
 	return errors.Join(all...)
+}
+
+// share runs a step with its share of the time that is left, so that one that
+// hangs leaves time to the others.
+func (e *Executor) share(ctx context.Context, s plan.Step, steps int) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(steps))
+		defer cancel()
+	}
+	return e.step(ctx, s)
 }
 
 func (e *Executor) undo(ctx context.Context, p plan.Plan) error {
@@ -86,7 +97,14 @@ func partial(step plan.Step, err error) bool {
 	if !errors.As(err, &failed) {
 		return false
 	}
-	return step.Target.Form == plan.Batch || step.Target.Form == plan.Each && len(step.Ops) > 1 || failed.Stopped
+	switch step.Target.Form {
+	case plan.Batch:
+		return !firstFailed(err)
+	case plan.Each:
+		return failed.Stopped || len(step.Ops) > 1
+	default:
+		return failed.Stopped
+	}
 }
 
 func (e *Executor) step(ctx context.Context, s plan.Step) error {

@@ -33,6 +33,24 @@ func BridgeAdd(b Bridge) plan.Op {
 	}
 }
 
+// BridgeDatapath sets the datapath type of a bridge that had another one.
+func BridgeDatapath(b Bridge, datapath, old string) plan.Op {
+	return plan.Op{
+		Do:   []string{"set", "Bridge", string(b), "datapath_type=" + datapath},
+		Undo: []string{"set", "Bridge", string(b), "datapath_type=" + ovsdb.Quote(old)},
+	}
+}
+
+// BridgeTouch changes a bridge in a way that means nothing, and back: an
+// invocation that waits for ovs-vswitchd has to change something.
+func BridgeTouch(b Bridge) plan.Op {
+	const key = "ovs-container-network-touch"
+	return plan.Op{
+		Do:   []string{"set", "Bridge", string(b), ovsdb.Column("external_ids", key, "1")},
+		Undo: []string{"remove", "Bridge", string(b), "external_ids", key},
+	}
+}
+
 // BridgeSet sets columns of a bridge, such as datapath_type=netdev.
 func BridgeSet(b Bridge, columns ...string) plan.Op {
 	return plan.Op{Do: append([]string{"set", "Bridge", string(b)}, columns...)}
@@ -67,6 +85,7 @@ func ConfigSet(key, value, old string) plan.Op {
 type Chassis struct {
 	ExternalIDs map[string]string // of the Open_vSwitch row
 	Bridge      *BridgeRow        // nil when there is none of that name
+	Interfaces  int               // that carry the owner key asked for
 }
 
 // BridgeRow is a bridge that is there.
@@ -80,21 +99,24 @@ type BridgeRow struct {
 	Open bool
 }
 
-// Look is the read of the chassis and of one bridge; ReadLook reads its answer.
-func Look(db string, b Bridge) ovsdb.Transaction {
+// Look is the read of the chassis, of one bridge, and of the interfaces of an
+// owner; ReadLook reads its answer.
+func Look(db string, b Bridge, owner string) ovsdb.Transaction {
 	named := []ovsdb.Condition{ovsdb.Is("name", string(b))}
 	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
 		ovsdb.Select("Open_vSwitch", nil, "external_ids"),
 		ovsdb.Select("Bridge", named, "datapath_type", "datapath_id", "external_ids", "ports"),
+		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name"),
 	}}
 }
 
 // ReadLook reads the answer to Look.
 func ReadLook(results []ovsdb.Result) Chassis {
 	c := Chassis{ExternalIDs: map[string]string{}}
-	if len(results) < 2 {
+	if len(results) < 3 {
 		return c
 	}
+	c.Interfaces = len(results[2].Rows)
 	for _, r := range results[0].Rows {
 		c.ExternalIDs = r.Map("external_ids")
 	}

@@ -32,7 +32,7 @@ func (r *Reconciler) Recover(ctx context.Context) {
 			}
 		case e.Data.Deferred:
 			if n, err := r.Records.Network(e.Data.NetworkID); err == nil {
-				r.Outages.Report(n.NB)
+				r.Outages.Retry(n.NB)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,7 +54,9 @@ func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
 	if err != nil {
 		return plan.Plan{}, Settled{}, err
 	}
-	s := settings{seen: seen.ExternalIDs, ours: split(seen.ExternalIDs[settingsKey]), inUse: c.InUse}
+	// Another instance of the plugin may have containers on this host.
+	inUse := c.InUse || seen.Interfaces > 0
+	s := settings{seen: seen.ExternalIDs, ours: split(seen.ExternalIDs[settingsKey]), inUse: inUse}
 	s.keep("system-id", c.Instance)
 	s.want("ovn-bridge", string(c.Bridge), "bridge")
 	s.want("ovn-remote", c.SB, "ovn.sb_connection")
@@ -95,10 +98,10 @@ func (c Chassis) bridge(seen ovs.Chassis) ([]plan.Op, string, error) {
 	case have.Open:
 		return nil, Kernel, nil
 	case have.Ports == 0:
-		return []plan.Op{ovs.BridgeSet(c.Bridge, "datapath_type="+Userspace)}, Userspace, nil
+		return []plan.Op{ovs.BridgeDatapath(c.Bridge, Userspace, have.Datapath)}, Userspace, nil
 	}
 	return nil, "", fmt.Errorf("bridge %q has datapath type %q, which this host's kernel does not provide: load the openvswitch module, or run: ovs-vsctl set bridge %s datapath_type=%s",
-		c.Bridge, or(have.Datapath, Kernel), c.Bridge, Userspace)
+		c.Bridge, cmp.Or(have.Datapath, Kernel), c.Bridge, Userspace)
 }
 
 // settings collects the changes to external_ids of the chassis, and the first
@@ -137,11 +140,14 @@ func (s *settings) want(key, value, option string) {
 // wantOr is want for an option that may be left out, which then keeps what is
 // there or sets the default.
 func (s *settings) wantOr(key, value, byDefault, option string) {
-	if value == "" {
+	switch {
+	case value != "":
+		s.want(key, value, option)
+	case s.ours[key] && !s.inUse:
+		s.want(key, byDefault, option) // what it was set for may have moved
+	default:
 		s.keep(key, byDefault)
-		return
 	}
-	s.want(key, value, option)
 }
 
 func (s *settings) change(key, value string) {
@@ -161,7 +167,7 @@ func (s *settings) all() []plan.Op {
 	return append(s.ops, ovs.ConfigSet(settingsKey, list, s.seen[settingsKey]))
 }
 
-func (s *settings) get(key string) string { return or(s.set[key], s.seen[key]) }
+func (s *settings) get(key string) string { return cmp.Or(s.set[key], s.seen[key]) }
 
 func split(list string) map[string]bool {
 	m := map[string]bool{}
@@ -171,11 +177,4 @@ func split(list string) map[string]bool {
 		}
 	}
 	return m
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

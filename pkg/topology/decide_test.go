@@ -214,10 +214,20 @@ func TestMTU(t *testing.T) {
 		{0, "geneve,vxlan", "192.0.2.10", 1442, false},
 		{0, "geneve", "198.51.100.1", 1500, false},
 	} {
-		got, err := topology.MTU(c.asked, topology.Settled{Encap: c.encap, EncapIP: c.ip}, links)
+		got, err := topology.MTU(c.asked, topology.Settled{Encap: c.encap, EncapIP: c.ip}, links, nil)
 		if got != c.want || (err != nil) != c.mustFail {
 			t.Errorf("%+v: got %d, %v", c, got, err)
 		}
+	}
+}
+
+func TestMTUForIPv6(t *testing.T) {
+	six := []topology.Subnet{{Pool: netip.MustParsePrefix("10.0.0.0/24")}, {Pool: netip.MustParsePrefix("fd00::/64")}}
+	if _, err := topology.MTU(1279, topology.Settled{}, nil, six); err == nil || !strings.Contains(err.Error(), "fd00::/64") {
+		t.Errorf("error %v", err)
+	}
+	if mtu, err := topology.MTU(1280, topology.Settled{}, nil, six); mtu != 1280 || err != nil {
+		t.Errorf("got %d, %v", mtu, err)
 	}
 }
 

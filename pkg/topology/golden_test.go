@@ -123,7 +123,7 @@ func build(t *testing.T, o options.Network, subnet string, seen ovs.Chassis) (to
 		asked = o.MTU
 	}
 	n.Host, n.Datapath = settled.SystemID, settled.Datapath
-	if n.MTU, err = topology.MTU(asked, settled, nil); err != nil {
+	if n.MTU, err = topology.MTU(asked, settled, nil, n.Subnets); err != nil {
 		t.Fatal(err)
 	}
 	return n, p

@@ -24,7 +24,23 @@ var dockerBridge = regexp.MustCompile(`^(docker0|br-[0-9a-f]{12})$`)
 // names none. While the encap address lies on a bridge of Docker's, no other
 // chassis can be reached through it, no packet is tunnelled and none needs
 // room for the tunnel.
-func MTU(asked int, s Settled, addresses []link.Address) (int, error) {
+func MTU(asked int, s Settled, addresses []link.Address, subnets []Subnet) (int, error) {
+	mtu, err := fitting(asked, s, addresses)
+	if err != nil {
+		return 0, err
+	}
+	for _, n := range subnets {
+		if n.Pool.Addr().Is6() && mtu < minimumIPv6 {
+			return 0, fmt.Errorf("mtu %d is too small for subnet %s: IPv6 needs %d", mtu, n.Pool, minimumIPv6)
+		}
+	}
+	return mtu, nil
+}
+
+// minimumIPv6 is the smallest MTU that the kernel runs IPv6 on (RFC 8200, 5).
+const minimumIPv6 = 1280
+
+func fitting(asked int, s Settled, addresses []link.Address) (int, error) {
 	room := 0
 	if ip, err := netip.ParseAddr(s.EncapIP); err == nil {
 		for _, a := range addresses {

@@ -82,10 +82,15 @@ func (a *app) open() error {
 		return err
 	}
 	a.views = reconcile.NewViews(s, a.log)
-	a.outages = reconcile.NewOutages(func(ctx context.Context, nb string) error { return a.run.DatabaseReady(ctx, nb, ovsdb.Northbound) })
+	a.outages = reconcile.NewOutages(func(ctx context.Context, nb string) error {
+		if nb == "" {
+			return a.run.DatabaseReady(ctx, a.cfg.OVSDB, ovsdb.Local)
+		}
+		return a.run.DatabaseReady(ctx, nb, ovsdb.Northbound)
+	})
 	locks := &keylock.Locks{}
-	_, noIPv6 := os.Stat("/proc/sys/net/ipv6")
-	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: noIPv6 == nil}
+	_, err = os.Stat("/proc/sys/net/ipv6")
+	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: err == nil}
 	a.records = lifecycle.New(lifecycle.Config{
 		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: host,
 		FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.views.Changed, Log: a.log,

@@ -50,9 +50,9 @@ type Driver struct {
 	Config
 
 	joins sync.Map // endpoint id -> *context.CancelCauseFunc of its Join
-	// lateUntil is until when, in nanoseconds since 1970, no Join waits long
-	// for ovn-controller, because one has waited in vain.
-	lateUntil atomic.Int64
+	// late holds, for a northbound database, until when no Join waits long for
+	// its ports, because one has waited in vain.
+	late sync.Map
 	// settled is true once the host's settings are complete.
 	settled atomic.Bool
 }

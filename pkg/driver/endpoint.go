@@ -26,7 +26,7 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 	if err != nil {
 		return none, err
 	}
-	if _, err := options.ParseEndpoint(r.Options); err != nil {
+	if err := options.ParseEndpoint(r.Options); err != nil {
 		return none, err
 	}
 	asked := r.Interface
@@ -92,6 +92,9 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 		return none, err
 	}
 
+	if n, err := d.Records.Network(e.NetworkID); err == nil && n.Internal {
+		d.warnOfPorts(r.NetworkID, r.EndpointID, r.Options)
+	}
 	stored := make(chan error, 1)
 	go func() {
 		stored <- d.Records.Update(ctx, e.ID, func(e *topology.Endpoint) { e.Sandbox = r.SandboxKey })
@@ -114,19 +117,23 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 // the container's first packet is not lost. That it is late is no error: the
 // container would be without its network for ever.
 func (d *Driver) awaitPort(ctx context.Context, e topology.Endpoint) {
+	n, err := d.Records.Network(e.NetworkID)
+	if err != nil {
+		return // its removal has begun
+	}
 	limit := joinWithin
-	if time.Now().UnixNano() < d.lateUntil.Load() {
+	if until, ok := d.late.Load(n.NB); ok && time.Now().Before(until.(time.Time)) {
 		limit = joinWithinLate
 	}
-	_, err := d.Run.Transact(ctx, ovs.Installed(d.Host.OVSDB, ovs.Port(e.HostLink()), int(limit.Milliseconds())))
+	_, err = d.Run.Transact(ctx, ovs.Installed(d.Host.OVSDB, ovs.Port(e.HostLink()), int(limit.Milliseconds())))
 	switch {
 	case ctx.Err() != nil:
 	case err == nil:
-		d.lateUntil.Store(0)
+		d.late.Delete(n.NB)
 		d.steady(ctx)
 	default:
-		d.lateUntil.Store(time.Now().Add(lateFor).UnixNano())
-		d.Log.Warn("ovn-controller has not set up the port yet: the container starts without waiting for it",
+		d.late.Store(n.NB, time.Now().Add(lateFor))
+		d.Log.Warn("the port is not set up yet, do ovn-controller and ovs-vswitchd run? the container starts without waiting for it",
 			zap.String("endpoint", e.ID), zap.Duration("waited", limit), zap.Error(err))
 	}
 }
@@ -176,10 +183,15 @@ func (d *Driver) leave(ctx context.Context, r network.LeaveRequest) (empty, erro
 // programExternalConnectivity is called on internal networks by new engines
 // only; elsewhere docker_gwbridge publishes the ports.
 func (d *Driver) programExternalConnectivity(_ context.Context, r network.ProgramExternalConnectivityRequest) (empty, error) {
-	if ports, ok := r.Options[keyPortMap].([]any); ok && len(ports) > 0 {
-		d.Log.Warn("published ports are not reachable: the network has no way in", zap.String("network", r.NetworkID), zap.String("endpoint", r.EndpointID))
-	}
+	d.warnOfPorts(r.NetworkID, r.EndpointID, r.Options)
 	return empty{}, nil
+}
+
+// warnOfPorts warns of what cannot be refused any more when dockerd says it.
+func (d *Driver) warnOfPorts(network, endpoint string, options map[string]any) {
+	if ports, ok := options[keyPortMap].([]any); ok && len(ports) > 0 {
+		d.Log.Warn("published ports are not reachable: the network has no way in", zap.String("network", network), zap.String("endpoint", endpoint))
+	}
 }
 
 func (d *Driver) revokeExternalConnectivity(context.Context, network.RevokeExternalConnectivityRequest) (empty, error) {

@@ -19,7 +19,7 @@ import (
 )
 
 // undoWithin bounds taking back a request that failed.
-const undoWithin = 5 * time.Second
+const undoWithin = 3 * time.Second
 
 // createNetwork makes the network in OVN, and before it whatever of OVN the
 // host lacks.

@@ -21,7 +21,7 @@ const (
 	// answerWithin is the time that a handler has, but for taking back what it
 	// did. dockerd waits 30 s, or for ever after it has restarted itself or the
 	// plugin.
-	answerWithin = 20 * time.Second
+	answerWithin = 18 * time.Second
 	// bodyLimit bounds a request: 200 published ports are 40 KiB.
 	bodyLimit = 8 << 20
 )

@@ -40,8 +40,8 @@ type CommandError struct {
 	Err     error
 }
 
-// Error names the whole command line: a failed chain names the object in its
-// text, never the position.
+// Error has what the program said first, and then the whole command line: a
+// failed chain names the object in its text, never the position.
 func (e *CommandError) Error() string {
 	text := strings.TrimSpace(e.Stderr)
 	if text == "" {
@@ -51,7 +51,7 @@ func (e *CommandError) Error() string {
 	if e.Stdin != "" {
 		line += " (" + strings.ReplaceAll(strings.TrimSpace(e.Stdin), "\n", "; ") + ")"
 	}
-	return fmt.Sprintf("running %q: %v: %s", line, e.Err, text)
+	return fmt.Sprintf("%s (%v, running %q)", text, e.Err, line)
 }
 
 func (e *CommandError) Unwrap() error { return e.Err }

@@ -47,7 +47,8 @@ func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.End
 		return errors.Join(err, r.dropEndpoint(e.ID))
 	}
 	north := !e.Deferred
-	if e.Deferred, err = r.attach(ctx, n, e); err == nil {
+	var reason error
+	if e.Deferred, reason, err = r.attach(ctx, n, e); err == nil {
 		err = r.putEndpoint(e, store.Ready)
 	}
 	if err == nil {
@@ -60,15 +61,15 @@ func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.End
 	}
 	if e.Deferred {
 		r.Outages.Retry(n.NB)
-		r.Log.Warn("northbound database does not answer: the endpoint's port will be made when it does",
-			zap.String("endpoint", e.ID), zap.String("network", n.ID), zap.String("nb", n.NB))
+		r.Log.Warn("the endpoint's port in OVN will be made later",
+			zap.String("endpoint", e.ID), zap.String("network", n.ID), zap.NamedError("reason", reason))
 	}
 	return nil
 }
 
 // attach runs both lanes side by side and reports whether the northern one has
-// to be tried again later. It takes nothing back.
-func (r *Records) attach(ctx context.Context, n topology.Network, e topology.Endpoint) (deferred bool, _ error) {
+// to be tried again later, and why. It takes nothing back.
+func (r *Records) attach(ctx context.Context, n topology.Network, e topology.Endpoint) (deferred bool, reason, _ error) {
 	lanes := e.Plan(n, r.Host)
 	var north, host error
 	var both sync.WaitGroup
@@ -81,15 +82,17 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 	both.Wait()
 	switch {
 	case host != nil:
-		return false, errors.Join(host, north)
+		return false, nil, errors.Join(host, north)
+	case e.Deferred:
+		return true, away(n.NB), nil
 	case north == nil:
-		return e.Deferred, nil
+		return false, nil, nil
 	case r.FailWhenDown || ctx.Err() != nil:
-		return false, north
+		return false, nil, north
 	case isAway(north), executor.IsDuplicateAddress(north) && r.leaving(n, e.Addresses):
-		return true, nil
+		return true, north, nil
 	}
-	return false, north
+	return false, nil, north
 }
 
 // leaving reports whether an endpoint on the same switch still has one of the
@@ -122,6 +125,7 @@ func (r *Records) abandon(ctx context.Context, n topology.Network, e topology.En
 		return errors.Join(cause, r.dropEndpoint(e.ID))
 	}
 	cause = errors.Join(cause, fmt.Errorf("taking back what was done (it will be tried again): %w", err), r.putEndpoint(e, store.Deleting))
+	r.condemned.Store(e.ID, true)
 	r.Outages.Retry(n.NB)
 	return cause
 }
@@ -209,6 +213,7 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 		err = r.dropEndpoint(id)
 	}
 	if err != nil {
+		r.condemned.Store(id, true)
 		r.Outages.Retry(network.Data.NB)
 		return errors.Join(marked, fmt.Errorf("removing endpoint %q (it will be tried again): %w", id, err))
 	}
@@ -216,6 +221,7 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 }
 
 func (r *Records) dropEndpoint(id string) error {
+	r.condemned.Delete(id)
 	if err := r.Endpoints.Delete(id); err != nil {
 		return fmt.Errorf("removing the record of endpoint %q: %w", id, err)
 	}

@@ -67,6 +67,7 @@ func (r *Records) abandonNetwork(ctx context.Context, n topology.Network, cause 
 		return errors.Join(cause, r.dropNetwork(n.ID))
 	}
 	cause = errors.Join(cause, fmt.Errorf("taking back what was done (it will be tried again): %w", err), r.putNetwork(n, store.Deleting))
+	r.condemned.Store(n.ID, true)
 	r.Outages.Retry(n.NB)
 	return cause
 }
@@ -107,6 +108,7 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 		err = r.dropNetwork(n.ID)
 	}
 	if err != nil {
+		r.condemned.Store(n.ID, true)
 		r.Outages.Retry(n.NB)
 		return errors.Join(marked, fmt.Errorf("removing network %q (it will be tried again): %w", n.ID, err))
 	}
@@ -114,6 +116,7 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 }
 
 func (r *Records) dropNetwork(id string) error {
+	r.condemned.Delete(id)
 	if err := r.Networks.Delete(id); err != nil {
 		return fmt.Errorf("removing the record of network %q: %w", id, err)
 	}

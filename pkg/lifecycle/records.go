@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -28,7 +29,8 @@ type Outages interface {
 	// Report says that the database did not answer.
 	Report(nb string)
 	// Retry says that a record waits to be completed or removed, whether the
-	// database answers or not.
+	// database answers or not. "" stands for what is on the host only, of
+	// endpoints whose network has no record any more.
 	Retry(nb string)
 }
 
@@ -55,6 +57,15 @@ type Records struct {
 	// hostAway is true after Open vSwitch took longer than an endpoint waits
 	// for it, until it has answered again.
 	hostAway atomic.Bool
+	// condemned holds the ids whose removal failed, also those that could not
+	// be marked as "deleting" on disk.
+	condemned sync.Map
+}
+
+// Leaving reports whether the removal of a record has begun and is not over.
+func (r *Records) Leaving(id string, phase store.Phase) bool {
+	_, condemned := r.condemned.Load(id)
+	return condemned || phase == store.Deleting
 }
 
 // New returns the records in the collections.

@@ -12,7 +12,7 @@ import (
 
 const (
 	// undoWithin bounds taking back what a failed request did.
-	undoWithin = 5 * time.Second
+	undoWithin = 4 * time.Second
 	// northWithin bounds the wait for a northbound database that is not yet
 	// known to be down. dockerd makes the endpoints of a network one after the
 	// other, so at boot every container behind this one waits too.

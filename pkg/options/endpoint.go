@@ -11,21 +11,18 @@ import (
 // interface name. They are not for this package to judge.
 const dockerPrefix = "com.docker."
 
-// Endpoint is what the driver options of one endpoint ask for (`docker network connect --driver-opt`, or driver_opts under
-// a service's network in Compose). There are none yet.
-type Endpoint struct{}
-
-// ParseEndpoint reads the Options of a CreateEndpoint request. Keys of Docker's own are skipped; any other is refused,
+// ParseEndpoint reads the Options of a CreateEndpoint request, with which the driver options of one endpoint come
+// (`docker network connect --driver-opt`, or driver_opts under a service's network in Compose). There are none yet. Keys of Docker's own are skipped; any other is refused,
 // because a driver option that does nothing misleads whoever wrote it.
-func ParseEndpoint(opts map[string]any) (Endpoint, error) {
+func ParseEndpoint(opts map[string]any) error {
 	for _, key := range slices.Sorted(maps.Keys(opts)) {
 		if strings.HasPrefix(key, dockerPrefix) {
 			continue
 		}
 		if slices.Contains(names(), key) {
-			return Endpoint{}, fmt.Errorf("driver option %q belongs to a network, not to an endpoint: give it to `docker network create --opt`", key)
+			return fmt.Errorf("driver option %q belongs to a network, not to an endpoint: give it to `docker network create --opt`", key)
 		}
-		return Endpoint{}, fmt.Errorf("unknown driver option %s: endpoints have no driver options; leave it out", quote(key))
+		return fmt.Errorf("unknown driver option %s: endpoints have no driver options; leave it out", quote(key))
 	}
-	return Endpoint{}, nil
+	return nil
 }

@@ -335,17 +335,17 @@ func TestParseDoesNotChangeItsInput(t *testing.T) {
 
 func TestParseEndpoint(t *testing.T) {
 	docker := map[string]any{"com.docker.network.portmap": []any{}, "com.docker.network.endpoint.macaddress": "AkKsEQAC"}
-	if _, err := ParseEndpoint(docker); err != nil {
+	if err := ParseEndpoint(docker); err != nil {
 		t.Errorf("keys of Docker: %v", err)
 	}
-	if _, err := ParseEndpoint(nil); err != nil {
+	if err := ParseEndpoint(nil); err != nil {
 		t.Errorf("no options: %v", err)
 	}
 	docker["vlan"] = "5"
-	if _, err := ParseEndpoint(docker); err == nil || !strings.Contains(err.Error(), `"vlan" belongs to a network`) {
+	if err := ParseEndpoint(docker); err == nil || !strings.Contains(err.Error(), `"vlan" belongs to a network`) {
 		t.Errorf("a network's option: %v", err)
 	}
-	if _, err := ParseEndpoint(map[string]any{"qos": 5}); err == nil || !strings.Contains(err.Error(), `unknown driver option "qos"`) {
+	if err := ParseEndpoint(map[string]any{"qos": 5}); err == nil || !strings.Contains(err.Error(), `unknown driver option "qos"`) {
 		t.Errorf("unknown option: %v", err)
 	}
 }

@@ -28,19 +28,6 @@ func (r Row) Map(column string) map[string]string {
 	return m
 }
 
-// Strings returns a set column of strings. A set of one is written as the
-// bare atom (RFC 7047 5.1).
-func (r Row) Strings(column string) []string {
-	var set []string
-	if unpack(r[column], "set", &set) {
-		return set
-	}
-	if s := r.String(column); s != "" {
-		return []string{s}
-	}
-	return nil
-}
-
 // UUIDs returns a column of one row reference, or of a set of them.
 func (r Row) UUIDs(column string) []string {
 	var id string

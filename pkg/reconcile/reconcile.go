@@ -94,15 +94,15 @@ func (r *Reconciler) finish(ctx context.Context, nb string) error {
 	var all []error
 	on := func(network string) bool {
 		n, ok := r.Records.Networks.Get(network)
-		return ok && n.Data.NB == nb
+		return ok && n.Data.NB == nb || !ok && nb == ""
 	}
 	for id, e := range r.Records.Endpoints.List() {
-		if e.Phase == store.Deleting && on(e.Data.NetworkID) {
+		if r.Records.Leaving(id, e.Phase) && on(e.Data.NetworkID) {
 			all = append(all, r.Records.Detach(ctx, id))
 		}
 	}
 	for id, n := range r.Records.Networks.List() {
-		if n.Phase == store.Deleting && n.Data.NB == nb {
+		if r.Records.Leaving(id, n.Phase) && n.Data.NB == nb {
 			all = append(all, r.Records.RemoveNetwork(ctx, id))
 		}
 	}

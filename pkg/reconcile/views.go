@@ -95,6 +95,9 @@ func (v *Views) write() {
 	}
 	bindings := []binding{}
 	for id, e := range endpoints {
+		if v.Records.Leaving(id, e.Phase) {
+			continue
+		}
 		n := networks[e.Data.NetworkID].Data
 		bindings = append(bindings, binding{
 			Endpoint: id, Network: n.ID, Switch: n.Options.Switch, Port: string(e.Data.SwitchPort()),

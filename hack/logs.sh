@@ -26,7 +26,7 @@ logfile() {
 }
 
 if [ -d /run/systemd/system ] && have journalctl; then
-	if [ -n "${FOLLOW:-}" ]; then
+	if [ "${FOLLOW:-0}" != 0 ]; then
 		journalctl -u docker -o cat -n "$count" -f | grep --line-buffered -aE "$match" | plain
 	else
 		journalctl -u docker -o cat --no-pager | { grep -aE "$match" || true; } | tail -n "$count" | plain
@@ -35,7 +35,7 @@ if [ -d /run/systemd/system ] && have journalctl; then
 fi
 file=$(logfile)
 [ -n "$file" ] || die "found no log of Docker (no journal, and no file that I may read); where does dockerd's stderr go here? try sudo"
-if [ -n "${FOLLOW:-}" ]; then
+if [ "${FOLLOW:-0}" != 0 ]; then
 	tail -n "$count" -F "$file" | grep --line-buffered -aE "$match" | plain
 else
 	{ grep -aE "$match" "$file" || true; } | tail -n "$count" | plain

@@ -3,7 +3,7 @@
 set -eu
 
 rootfs=$1
-programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ovs-appctl ip ethtool'
+programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ip ethtool'
 
 # put FILE: copies it to the same place, through whatever links lead to it.
 put() {

@@ -115,4 +115,4 @@ docker network inspect docker_gwbridge >/dev/null 2>&1 || made_add gwbridge
 "$root/hack/plugin.sh" enable
 install_command
 boot_order
-say "installed; next: docker network create --driver $plugin …, or: sudo make quick-start"
+[ -n "${QUICK_START:-}" ] || say "installed; next: docker network create --driver $plugin …, or: sudo make quick-start"

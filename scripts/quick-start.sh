@@ -82,7 +82,7 @@ up() {
 	else
 		need_root make quick-start
 		plugin_exists || made_add quick-start
-		"$root/scripts/install.sh"
+		QUICK_START=1 "$root/scripts/install.sh"
 	fi
 	make_network
 	make_container "$server"
@@ -101,8 +101,8 @@ up() {
 		  docker exec -it $client sh                  a shell on the network
 		  docker run --rm -it --network $network $demo_image sh
 		  docker exec ovn-central ovn-nbctl show                  the logical network
-		  ovs-vsctl show                                          the host's switch
-		  $name status                            the plugin's view
+		  sudo ovs-vsctl show                                     the host's switch
+		  sudo $name status                       the plugin's view
 		  sudo make quick-start-down                              remove all of this
 	TEXT
 }
@@ -116,7 +116,7 @@ down() {
 	[ -z "$ids" ] || docker rm -f $ids >/dev/null
 	if docker network inspect "$network" >/dev/null 2>&1; then
 		central=$(docker network inspect -f "{{index .Labels \"$central_label\"}}" "$network")
-		docker network rm "$network" >/dev/null || die "network $network is in use by other containers: docker network inspect $network"
+		docker network rm "$network" >/dev/null 2>&1 || die "network $network is in use by other containers: docker network inspect $network"
 	fi
 	say "removed the two containers and their network"
 	others=$(plugin_networks)

@@ -157,11 +157,7 @@ func (a *app) status(ctx context.Context) control.Status {
 		s.Networks = append(s.Networks, control.Network{ID: id, Switch: n.Data.Options.Switch, Tenant: n.Data.Options.TenantID, Phase: string(n.Phase), MTU: n.Data.MTU})
 		if nb := n.Data.NB; nb != "" && !seen[nb] {
 			seen[nb] = true
-			db := control.DB{Connection: nb}
-			if since, down := away[nb]; down {
-				db.Away = &since
-			}
-			s.Databases = append(s.Databases, db)
+			s.Databases = append(s.Databases, a.database(ctx, nb, away))
 		}
 	}
 	for _, e := range a.records.Endpoints.List() {
@@ -180,4 +176,19 @@ func (a *app) status(ctx context.Context) control.Status {
 	slices.SortFunc(s.Networks, func(x, y control.Network) int { return cmp.Compare(x.ID, y.ID) })
 	slices.SortFunc(s.Databases, func(x, y control.DB) int { return cmp.Compare(x.Connection, y.Connection) })
 	return s
+}
+
+// database asks a database that is not known to be away whether it answers.
+func (a *app) database(ctx context.Context, nb string, away map[string]time.Time) control.DB {
+	since, down := away[nb]
+	if !down {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if a.run.DatabaseReady(ctx, nb, ovsdb.Northbound) == nil {
+			return control.DB{Connection: nb}
+		}
+		since = time.Now()
+		a.outages.Report(nb)
+	}
+	return control.DB{Connection: nb, Away: &since}
 }

@@ -3,10 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -40,7 +36,7 @@ func serve(ctx context.Context) error {
 	log := newLog(cfg.LogLevel)
 	defer func() { _ = log.Sync() }()
 	started := time.Now()
-	listener, err := listen(cfg.Socket)
+	listener, err := control.Listen(cfg.Socket, 0o755)
 	if err != nil {
 		// dockerd does not start a plugin again that ended in its first half
 		// second.
@@ -55,11 +51,12 @@ func serve(ctx context.Context) error {
 
 	var background sync.WaitGroup
 	defer background.Wait()
-	work, stop := context.WithCancel(ctx)
+	// It goes on until the last request has been answered.
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	a.start(work, &background)
 	server := driver.NewServer(a.driver, log, a.refusal)
-	if c, err := control.Listen(cfg.ControlSocket); err != nil {
+	if c, err := control.Listen(cfg.ControlSocket, 0o700); err != nil {
 		log.Warn("no control socket: the status command will not work", zap.Error(err))
 	} else {
 		defer c.Close()
@@ -83,26 +80,4 @@ func serve(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
 	defer cancel()
 	return errors.Join(err, server.Drain(drain))
-}
-
-// listen makes dockerd's socket. One that a dead process left is replaced, one
-// that somebody answers is not.
-func listen(path string) (net.Listener, error) {
-	if c, err := net.Dial("unix", path); err == nil {
-		return nil, errors.Join(fmt.Errorf("listening on %q: another process answers there, stop it first", path), c.Close())
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the socket's folder: %w", err)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing an old socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listening for dockerd: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("closing the socket to others: %w", err), l.Close())
-	}
-	return l, nil
 }

@@ -43,26 +43,30 @@ type Network struct {
 	Removing  int    `json:"removing"` // endpoints that Docker has removed, and OVN not yet
 }
 
-const statusPath = "/status"
+const (
+	statusPath = "/status"
+	askWithin  = 8 * time.Second
+)
 
-// Listen makes the socket, in a folder that only root can enter. One that a
-// dead process left is replaced, one that somebody answers is not.
-func Listen(path string) (net.Listener, error) {
+// Listen makes a socket that only its owner can use, and its folder, if need
+// be with the mode. A socket that a dead process left is replaced, one that
+// somebody answers is not.
+func Listen(path string, folder os.FileMode) (net.Listener, error) {
 	if c, err := net.Dial("unix", path); err == nil {
-		return nil, errors.Join(fmt.Errorf("listening on control socket %q: another process answers there, stop it or set PLUGIN_CONTROL_SOCKET", path), c.Close())
+		return nil, errors.Join(fmt.Errorf("listening on %q: another process answers there, stop it first", path), c.Close())
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("making the control socket's folder: %w", err)
+	if err := os.MkdirAll(filepath.Dir(path), folder); err != nil {
+		return nil, fmt.Errorf("making the socket's folder: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("removing an old control socket: %w", err)
+		return nil, fmt.Errorf("removing an old socket: %w", err)
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("listening on the control socket: %w", err)
+		return nil, fmt.Errorf("listening on %q: %w", path, err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("closing the control socket to others: %w", err), l.Close())
+		return nil, errors.Join(fmt.Errorf("closing the socket to others: %w", err), l.Close())
 	}
 	return l, nil
 }
@@ -86,7 +90,7 @@ func Serve(l net.Listener, status func(context.Context) Status) error {
 // Ask asks the plugin behind the socket for its status.
 func Ask(ctx context.Context, socket string) (Status, error) {
 	var s Status
-	client := http.Client{Transport: &http.Transport{
+	client := http.Client{Timeout: askWithin, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)

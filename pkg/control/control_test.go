@@ -28,7 +28,7 @@ func socket(t *testing.T) string {
 // What is asked is what is answered, and only the owner of the process can ask.
 func TestAsk(t *testing.T) {
 	path := socket(t)
-	l, err := control.Listen(path)
+	l, err := control.Listen(path, 0o700)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestAsk(t *testing.T) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want)
 	}
 	// A second plugin must not take the socket away from the first.
-	if second, err := control.Listen(path); err == nil || !strings.Contains(err.Error(), "another process") {
+	if second, err := control.Listen(path, 0o700); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second listener: %v %v", second, err)
 	}
 	if _, err := control.Ask(t.Context(), path); err != nil {
@@ -79,7 +79,7 @@ func TestListenAfterCrash(t *testing.T) {
 	}
 	dead.SetUnlinkOnClose(false)
 	_ = dead.Close()
-	l, err := control.Listen(path)
+	l, err := control.Listen(path, 0o700)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Phase tells how far the object behind a record is. A crash leaves pending and deleting records, which recovery takes
-// back, and ready ones, which it applies again.
+// back.
 type Phase string
 
 // The phases of a record.

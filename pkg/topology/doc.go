@@ -16,7 +16,8 @@
 // # Who owns what
 //
 // Rows that this program makes carry external_ids owner, instance (the data
-// directory that the request is stored in), host (system-id), network_id,
-// endpoint_id and tenant_id. On an interface container_id is the endpoint's
-// id, a name that exporters of flow data read.
+// directory that the request is stored in) and tenant_id; ports also host
+// (system-id), network_id and endpoint_id. A switch has a key for each network
+// that uses it. On an interface container_id is the endpoint's id, a name that
+// exporters of flow data read.
 package topology

@@ -41,7 +41,7 @@ dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (
 	@hack/dev-run.sh
 
 .PHONY: test test-unit test-integration bench lint deps
-test: test-unit test-integration ## all tests (sudo)
+test: deps images test-unit test-integration ## all tests, and what they need (sudo)
 test-unit: ## unit and contract tests (any user)
 	@hack/test.sh unit
 test-integration: images rootfs ## end to end, on hosts made of namespaces (sudo)

@@ -38,7 +38,7 @@ type host struct {
 	sw      map[string]map[string]string // logical switch -> external_ids
 	config  map[string]string            // external_ids of the chassis
 	bridges map[string]bool
-	made    map[string]int // "ls-add NAME" -> how often it ran
+	made    map[string]int // "switch NAME" -> how often it ran
 	away    bool           // the northbound database does not answer
 
 	// hook is called before each run of a program; its error is the run's. An
@@ -214,9 +214,6 @@ func (h *host) op(program string, w []string) error {
 	case w[0] == "lsp-del":
 		delete(h.things, "lsp "+w[1])
 		delete(h.address, w[1])
-	case w[0] == "ls-add":
-		h.sw[w[1]] = map[string]string{}
-		h.made[line]++
 	case w[0] == "ls-del":
 		delete(h.sw, w[1])
 	case w[0] == "add-br":
@@ -231,6 +228,23 @@ func (h *host) op(program string, w []string) error {
 		set(h.sw[w[2]], w[3:])
 	case strings.HasPrefix(line, "remove Logical_Switch "):
 		delete(h.sw[w[2]], w[4])
+	case strings.Contains(line, `"op":"insert"`):
+		var ops []json.RawMessage
+		var insert struct {
+			Row struct {
+				Name string   `json:"name"`
+				IDs  ovsdbMap `json:"external_ids"`
+			} `json:"row"`
+		}
+		if json.Unmarshal([]byte(line), &ops) != nil || json.Unmarshal(ops[2], &insert) != nil {
+			return refused(program, "malformed "+line)
+		}
+		name := insert.Row.Name
+		if h.sw[name] != nil {
+			return ovsdb.ErrTimedOut
+		}
+		h.sw[name] = insert.Row.IDs
+		h.made["switch "+name]++
 	case program == "ovsdb-client":
 		for name := range h.sw {
 			if strings.Contains(line, `"op":"delete"`) && strings.Contains(line, `"uuid-of-`+name+`"`) {
@@ -238,6 +252,14 @@ func (h *host) op(program string, w []string) error {
 			}
 		}
 	}
+	return nil
+}
+
+// ovsdbMap is ["map", [[key, value], …]].
+type ovsdbMap map[string]string
+
+func (m *ovsdbMap) UnmarshalJSON(raw []byte) error {
+	*m = ovsdb.Row{"m": raw}.Map("m")
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
 // ways are how a program can fail.
@@ -22,9 +24,16 @@ var ways = []struct {
 	{"is unreachable", func(p string) error { return refused(p, "database connection failed (No such file or directory)") }},
 }
 
+// What the writes of the northbound database have in them: making a switch, and
+// making a port.
+const (
+	inserts = `"op":"insert"`
+	chains  = "ovn-nbctl "
+)
+
 // eachStep makes the k-th run of a program fail, for every k and every way,
-// and reports what was run.
-func eachStep(t *testing.T, setup func(*testing.T, *plugin), try func(t *testing.T, p *plugin, failed string)) {
+// and checks that this reached the host's programs and the northern write.
+func eachStep(t *testing.T, north string, setup func(*testing.T, *plugin), try func(t *testing.T, p *plugin, failed string)) {
 	var seen []string
 	for _, way := range ways {
 		for k := 1; ; k++ {
@@ -51,9 +60,9 @@ func eachStep(t *testing.T, setup func(*testing.T, *plugin), try func(t *testing
 			seen = append(seen, reached)
 		}
 	}
-	for _, program := range []string{"ovn-nbctl", "ovs-vsctl", "ip"} {
-		if !slices.ContainsFunc(seen, func(s string) bool { return strings.HasPrefix(s, program+" ") }) {
-			t.Errorf("%s never failed: %q", program, seen)
+	for _, part := range []string{north, "ovs-vsctl ", "ip "} {
+		if !slices.ContainsFunc(seen, func(s string) bool { return strings.Contains(s, part) }) {
+			t.Errorf("%s never failed: %q", part, seen)
 		}
 	}
 }
@@ -62,7 +71,7 @@ func eachStep(t *testing.T, setup func(*testing.T, *plugin), try func(t *testing
 // chassis, nor on disk. The next try succeeds.
 func TestCreateNetworkFailsAtEachStep(t *testing.T) {
 	fresh := func(_ *testing.T, p *plugin) { p.config, p.bridges = map[string]string{}, map[string]bool{} }
-	eachStep(t, fresh, func(t *testing.T, p *plugin, _ string) {
+	eachStep(t, inserts, fresh, func(t *testing.T, p *plugin, _ string) {
 		before := p.chassis()
 		if _, err := p.call(t.Context(), "CreateNetwork", network(1, "ls")); err != nil {
 			later()
@@ -88,7 +97,7 @@ func TestCreateEndpointFailsAtEachStep(t *testing.T) {
 				p.records.FailWhenDown = fail
 				p.ok(t, "CreateNetwork", network(1, "ls"))
 			}
-			eachStep(t, setup, func(t *testing.T, p *plugin, _ string) {
+			eachStep(t, chains, setup, func(t *testing.T, p *plugin, _ string) {
 				_, err := p.call(t.Context(), "CreateEndpoint", endpoint(1, 10, 2))
 				later()
 				if n := p.records.Endpoints.Len(); (err == nil) != (n == 1) {
@@ -136,8 +145,8 @@ func TestUndoFails(t *testing.T) {
 // The same of a network: OVN goes away just as the switch has been made.
 func TestUndoOfNetworkFails(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plugin) {
-		p.onRun(func(_ context.Context, program string, _ [][]string) error {
-			if program != "ovn-nbctl" {
+		p.onRun(func(_ context.Context, program string, ops [][]string) error {
+			if !strings.Contains(fmt.Sprint(ops), inserts) {
 				return nil
 			}
 			p.onRun(func(_ context.Context, _ string, _ [][]string) error {
@@ -274,5 +283,28 @@ func TestHandlerDeadline(t *testing.T) {
 		}
 		later()
 		p.tidy(t)
+	})
+}
+
+// Another plugin makes the switch between the look and the write: there is one,
+// and both use it.
+func TestSwitchMadeMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plugin) {
+		p.onRun(func(_ context.Context, _ string, ops [][]string) error {
+			if strings.Contains(fmt.Sprint(ops), inserts) {
+				p.onRun(nil)
+				p.mu.Lock()
+				p.sw["ls"] = map[string]string{"owner": topology.Owner, "network-other": "elsewhere"}
+				p.mu.Unlock()
+			}
+			return nil
+		})
+		p.ok(t, "CreateNetwork", network(1, "ls"))
+		p.mu.Lock()
+		users := len(p.sw["ls"])
+		p.mu.Unlock()
+		if users != 3 || p.made["switch ls"] != 0 {
+			t.Errorf("external_ids %v, made %v", p.sw["ls"], p.made)
+		}
 	})
 }

@@ -93,7 +93,7 @@ func TestRepeatedCalls(t *testing.T) {
 		if got := p.list(); len(got) != 0 {
 			t.Errorf("left: %q", got)
 		}
-		if p.made["ls-add ls"] != 1 {
+		if p.made["switch ls"] != 1 {
 			t.Errorf("made: %v", p.made)
 		}
 	})
@@ -144,7 +144,7 @@ func TestManyEndpoints(t *testing.T) {
 func TestOneSwitchOfManyNetworks(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plugin) {
 		parallel(10, func(i int) { p.ok(t, "CreateNetwork", network(1+i, "ls")) }).Wait()
-		if p.made["ls-add ls"] != 1 {
+		if p.made["switch ls"] != 1 {
 			t.Errorf("made: %v", p.made)
 		}
 		p.tidy(t)
@@ -171,7 +171,7 @@ func TestOneSwitchWithoutTheChassisLock(t *testing.T) {
 				t.Error(err)
 			}
 		}).Wait()
-		if p.made["ls-add ls"] != 1 {
+		if p.made["switch ls"] != 1 {
 			t.Errorf("made: %v", p.made)
 		}
 	})

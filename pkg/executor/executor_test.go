@@ -154,7 +154,7 @@ func TestUnreachableIsRecognised(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
-	p := plan.New(plan.Step{Target: ovn.Northbound(nobody), Ops: []plan.Op{ovn.SwitchAdd("s")}})
+	p := plan.New(plan.Step{Target: ovn.Northbound(nobody), Ops: []plan.Op{ovn.SwitchPortAdd("s", "p")}})
 	if err := e.Apply(ctx, p); !executor.IsUnreachable(err) {
 		t.Errorf("ovn-nbctl: %v", err)
 	}

@@ -31,21 +31,11 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
 		}
 		return fmt.Errorf("network %q is still being removed: create it again under a new id", n.ID)
 	}
-	results, err := r.Run.Transact(ctx, n.Look())
-	if err != nil {
-		return fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
-	}
-	seen := ovn.ReadLook(results)
-	n.Database = seen.Database
-	p, err := n.Plan(seen)
-	if err != nil {
-		return err
-	}
-	if err := r.putNetwork(n, store.Pending); err != nil {
-		return errors.Join(err, r.dropNetwork(n.ID))
-	}
-	if err = r.Run.Apply(ctx, oneWay(p)); err != nil {
-		err = fmt.Errorf("making logical switch %q: %w", n.Switch(), err)
+	if n, err = r.makeSwitch(ctx, n); err != nil {
+		var refused *refusal
+		if errors.As(err, &refused) {
+			return errors.Join(refused.reason, r.dropNetwork(n.ID)) // nothing was done
+		}
 	} else if err = r.putNetwork(n, store.Ready); err == nil {
 		// Whoever is gone takes the call for failed, and never removes it.
 		err = gone(ctx)
@@ -54,6 +44,40 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
 		return r.abandonNetwork(ctx, n, err)
 	}
 	return nil
+}
+
+// refusal is why the network cannot be made, found out before anything was.
+type refusal struct{ reason error }
+
+func (r *refusal) Error() string { return r.reason.Error() }
+
+// makeSwitch stores the network as "pending", makes its logical switch, or its
+// use of one, and returns it with the identity of its database. Another plugin
+// may make the switch at the same time: then it is looked at again.
+func (r *Records) makeSwitch(ctx context.Context, n topology.Network) (topology.Network, error) {
+	for try := 1; ; try++ {
+		results, err := r.Run.Transact(ctx, n.Look())
+		if err != nil {
+			return n, &refusal{fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)}
+		}
+		seen := ovn.ReadLook(results)
+		n.Database = seen.Database
+		p, err := n.Plan(seen)
+		if err != nil {
+			return n, &refusal{err}
+		}
+		if err := r.putNetwork(n, store.Pending); err != nil {
+			return n, &refusal{err}
+		}
+		err = r.Run.Apply(ctx, oneWay(p))
+		switch {
+		case err == nil:
+			return n, nil
+		case try < tries && errors.Is(err, ovsdb.ErrTimedOut):
+		default:
+			return n, fmt.Errorf("making logical switch %q: %w", n.Switch(), err)
+		}
+	}
 }
 
 // abandonNetwork takes back a network that could not be made, in time of its
@@ -124,9 +148,9 @@ func (r *Records) dropNetwork(id string) error {
 	return nil
 }
 
-// removalTries bounds how often a switch is looked at again because somebody
-// changed it between the look and its removal.
-const removalTries = 5
+// tries bounds how often a switch is looked at again because somebody changed it
+// between the look and what was to be done about it.
+const tries = 5
 
 func (r *Records) removeSwitch(ctx context.Context, n topology.Network) error {
 	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
@@ -134,7 +158,7 @@ func (r *Records) removeSwitch(ctx context.Context, n topology.Network) error {
 			results, err := r.Run.Transact(ctx, n.Look())
 			if err == nil {
 				err = r.Run.Apply(ctx, n.Removal(ovn.ReadLook(results)))
-				if errors.Is(err, ovsdb.ErrTimedOut) && try < removalTries {
+				if errors.Is(err, ovsdb.ErrTimedOut) && try < tries {
 					continue
 				}
 			}

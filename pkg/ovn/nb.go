@@ -19,21 +19,6 @@ func Northbound(conn string) plan.Target {
 	return plan.Target{Program: "ovn-nbctl", Args: []string{"--db=" + conn}, Form: plan.Chain}
 }
 
-// SwitchAdd makes a logical switch. It has no --may-exist on purpose: the
-// caller has read that there is none, and takes back what it made.
-func SwitchAdd(s Switch) plan.Op {
-	return plan.Op{
-		Do:   []string{"ls-add", string(s)},
-		Undo: []string{"--if-exists", "ls-del", string(s)},
-	}
-}
-
-// SwitchSet sets external_ids of a logical switch. What it sets goes with the
-// switch; keys that go earlier are set by SwitchUse.
-func SwitchSet(s Switch, ids map[string]string) plan.Op {
-	return plan.Op{Do: append([]string{"set", "Logical_Switch", string(s)}, ovsdb.Columns("external_ids", ids)...)}
-}
-
 // SwitchUse sets one key of external_ids, and takes it away again.
 func SwitchUse(s Switch, key, value string) plan.Op {
 	return plan.Op{

@@ -1,6 +1,9 @@
 package ovn
 
-import "github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+import (
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+)
 
 // SwitchRow is what a request needs to know of a logical switch that is there.
 type SwitchRow struct {
@@ -45,6 +48,25 @@ func ReadLook(results []ovsdb.Result) Seen {
 		})
 	}
 	return seen
+}
+
+// SwitchInsert makes the switch if there is none of that name, and fails with
+// ovsdb.ErrTimedOut, changing nothing, when there is: the schema would let two
+// clients make it twice. It is taken back while nobody else has touched it.
+func SwitchInsert(conn string, s Switch, ids map[string]string) plan.Step {
+	named := []ovsdb.Condition{ovsdb.Is("name", string(s))}
+	on := func(ops ...ovsdb.Operation) plan.Step {
+		return ovsdb.Transaction{Server: conn, Database: ovsdb.Northbound, Operations: ops}.Step()
+	}
+	step := on(
+		ovsdb.Wait(0, "Logical_Switch", named),
+		ovsdb.Insert("Logical_Switch", map[string]any{"name": string(s), "external_ids": ovsdb.Map(ids)}),
+	)
+	step.Ops[0].Undo = on(
+		ovsdb.Wait(0, "Logical_Switch", named, map[string]any{"external_ids": ovsdb.Map(ids), "ports": []any{"set", []any{}}}),
+		ovsdb.Delete("Logical_Switch", named...),
+	).Ops[0].Do
+	return step
 }
 
 // SwitchDelete deletes the switch if its owners and its ports are still as

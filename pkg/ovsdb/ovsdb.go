@@ -72,6 +72,11 @@ func Select(table string, where []Condition, columns ...string) Operation {
 	return Operation{"op": "select", "table": table, "where": conditions(where), "columns": columns}
 }
 
+// Insert inserts a row.
+func Insert(table string, row map[string]any) Operation {
+	return Operation{"op": "insert", "table": table, "row": row}
+}
+
 // Delete deletes the rows that meet all conditions.
 func Delete(table string, where ...Condition) Operation {
 	return Operation{"op": "delete", "table": table, "where": conditions(where)}
@@ -80,7 +85,7 @@ func Delete(table string, where ...Condition) Operation {
 // Wait makes the transaction wait, inside the server, until the rows that meet
 // the conditions have just these values, for at most timeout milliseconds.
 func Wait(timeout int, table string, where []Condition, rows ...map[string]any) Operation {
-	var columns []string
+	columns := []string{"_uuid"} // of no row, any column will do
 	for _, r := range rows {
 		columns = slices.Sorted(maps.Keys(r))
 	}

@@ -18,16 +18,14 @@ const userPrefix = "network-"
 // one that is there.
 func (n Network) Plan(seen ovn.Seen) (plan.Plan, error) {
 	s := n.Switch()
-	use := ovn.SwitchUse(s, userPrefix+n.ID, n.Instance)
-	nb := ovn.Northbound(n.NB)
 	vlan := ""
 	if n.Options.VLAN != 0 {
 		vlan = strconv.Itoa(n.Options.VLAN)
 	}
 	switch len(seen.Switches) {
 	case 0:
-		made := ids("instance", n.Instance, "host", n.Host, "tenant_id", n.Options.TenantID, "vlan", vlan)
-		return plan.New(plan.Step{Target: nb, Ops: []plan.Op{ovn.SwitchAdd(s), ovn.SwitchSet(s, made), use}}), nil
+		made := ids("instance", n.Instance, "host", n.Host, "tenant_id", n.Options.TenantID, "vlan", vlan, userPrefix+n.ID, n.Instance)
+		return plan.New(ovn.SwitchInsert(n.NB, s, made)), nil
 	case 1:
 	default:
 		return plan.Plan{}, fmt.Errorf("logical switch %q is there %d times: remove all but one (ovn-nbctl ls-list, then ls-del by UUID)", s, len(seen.Switches))
@@ -45,7 +43,8 @@ func (n Network) Plan(seen ovn.Seen) (plan.Plan, error) {
 	if have["tenant_id"] != n.Options.TenantID {
 		return plan.Plan{}, fmt.Errorf("logical switch %q belongs to %s, and this network to %s: use another ovn.switch", s, tenantText(have["tenant_id"]), tenantText(n.Options.TenantID))
 	}
-	return plan.New(plan.Step{Target: nb, Ops: []plan.Op{use}}), nil
+	use := ovn.SwitchUse(s, userPrefix+n.ID, n.Instance)
+	return plan.New(plan.Step{Target: ovn.Northbound(n.NB), Ops: []plan.Op{use}}), nil
 }
 
 func vlanText(v string) string {

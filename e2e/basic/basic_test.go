@@ -152,6 +152,52 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		Expect(l.LinksOwned(ctx)).To(HaveLen(len(l.OVSOwned(ctx))))
 	}, NodeTimeout(2*time.Minute))
 
+	It("starts a container while OVN central is away, and connects it when it is back", func(ctx SpecContext) {
+		l.MustDocker(ctx, "stop", "-t", "2", "ovn-central")
+		l.Container(ctx, "meanwhile", net)
+		l.MustDocker(ctx, "rm", "-f", "later") // made before, removed now
+		l.Ping(ctx, "client", "web")           // what runs goes on
+		l.MustDocker(ctx, "start", "ovn-central")
+		lab.Soon(ctx, func(g Gomega) {
+			_, err := l.Docker(ctx, "exec", "meanwhile", "ping", "-c", "1", "-W", "1", "web")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(l.Lines(ctx, "docker", "exec", "ovn-central", "ovn-nbctl", "--bare", "--columns=name", "list", "Logical_Switch_Port")).
+				To(HaveLen(len(l.OVSOwned(ctx))))
+		})
+	}, NodeTimeout(2*time.Minute))
+
+	It("loses next to nothing over a restart of ovn-controller", func(ctx SpecContext) {
+		var work errgroup.Group
+		var out string
+		work.Go(func() (err error) {
+			out, err = l.Docker(ctx, "exec", "client", "ping", "-i", "0.1", "-c", "60", "-w", "15", "web")
+			return err
+		})
+		work.Go(func() error {
+			_, err := l.Docker(ctx, "restart", "-t", "2", "ovn-controller")
+			return err
+		})
+		Expect(work.Wait()).To(Succeed())
+		Expect(out).To(MatchRegexp(`60 packets transmitted, (59|60) packets received`))
+	}, NodeTimeout(time.Minute))
+
+	It("refuses a container while Open vSwitch is down, and leaves nothing of it", func(ctx SpecContext) {
+		l.RemoveContainers(ctx)
+		Expect(l.StopOVS(ctx)).To(Succeed())
+		DeferCleanup(l.StartOVS, NodeTimeout(time.Minute)) // harmless where it runs
+		out, err := l.Docker(ctx, "run", "-d", "--name", "nowhere", "--network", net, host.ImageDemo)
+		Expect(err).To(MatchError(MatchRegexp("open vswitch not reachable at .* start it")), out)
+		Expect(l.StartOVS(ctx)).To(Succeed())
+		Expect(l.LinksOwned(ctx)).To(BeEmpty())
+		Expect(l.OVSOwned(ctx)).To(BeEmpty())
+		l.MustDocker(ctx, "start", "nowhere")
+		l.Container(ctx, "web", net)
+		lab.Soon(ctx, func(g Gomega) {
+			_, err := l.Docker(ctx, "exec", "nowhere", "ping", "-c", "1", "-W", "1", "web")
+			g.Expect(err).NotTo(HaveOccurred())
+		})
+	}, NodeTimeout(2*time.Minute))
+
 	It("removes a network's rows with the network", func(ctx SpecContext) {
 		l.RemoveContainers(ctx)
 		l.MustDocker(ctx, "network", "rm", "second")

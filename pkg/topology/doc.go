@@ -5,13 +5,14 @@
 // Every builder is a pure function of the desired state and of one read of
 // what is there ("seen"). What is there already is adopted: it is not changed
 // and its plan has no inverse, so that neither a failed create nor a delete
-// removes what somebody else made. Builders may run again on their own result,
-// so creation and recovery are the same call, and removal is the plan
-// reversed.
+// removes what somebody else made. The plans of OVN may run again on their own
+// result, so a port that could not be made is made later by the same call; the
+// veth pair of an endpoint is made once. Removal is the plan reversed.
 //
 // The one thing that is not a reversed plan is the end of an object that
 // networks share, the logical switch: it goes with its last user, in a
-// transaction that fails when somebody has begun to use it meanwhile.
+// transaction that fails when somebody has begun to use it meanwhile, as its
+// making fails when somebody has made it meanwhile. Then it is looked at again.
 //
 // # Who owns what
 //

@@ -145,8 +145,10 @@ func TestUnknownProgramDoesNotRun(t *testing.T) {
 // The texts that mean "does not answer" are those of the real programs.
 func TestUnreachableIsRecognised(t *testing.T) {
 	e := executor.New(zaptest.NewLogger(t))
-	if _, err := exec.LookPath("ovsdb-client"); err != nil {
-		missing(t, "ovsdb-client is not installed")
+	for _, program := range []string{"ovsdb-client", "ovn-nbctl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing(t, "%s is not installed", program)
+		}
 	}
 	const nobody = "tcp:127.0.0.1:1"
 	if err := e.DatabaseReady(context.Background(), nobody, ovsdb.Northbound); !executor.IsUnreachable(err) {

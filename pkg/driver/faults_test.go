@@ -308,3 +308,25 @@ func TestSwitchMadeMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// A bridge that is not open because ovs-vswitchd is down keeps its datapath: on
+// a host with the kernel's, nobody would ever turn it back.
+func TestBridgeOfADeadSwitch(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plugin) {
+		p.closed = true
+		var seen []string
+		p.onRun(func(_ context.Context, program string, ops [][]string) error {
+			if program != "ovs-vsctl" {
+				return nil
+			}
+			seen = append(seen, fmt.Sprint(ops))
+			return stopped(program, context.DeadlineExceeded)
+		})
+		p.fails(t, "ovs-vswitchd has not opened bridge", "CreateNetwork", network(1, "ls"))
+		if strings.Contains(strings.Join(seen, "\n"), "netdev") || len(seen) == 0 {
+			t.Errorf("ovs-vsctl ran %q", seen)
+		}
+		p.onRun(nil)
+		p.ok(t, "CreateNetwork", network(2, "ls")) // it answers: the kernel has no datapath
+	})
+}

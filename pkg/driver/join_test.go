@@ -25,22 +25,28 @@ func (p *plugin) slow(takes time.Duration) {
 	}
 }
 
+// endsJoin makes the call while a Join waits for its port: both end at once.
+func (p *plugin) endsJoin(t *testing.T, call string) {
+	t.Helper()
+	p.slow(time.Hour)
+	took := stopwatch()
+	var joining sync.WaitGroup
+	joining.Go(func() { p.fails(t, "being removed", "Join", endpoint(1, 10, 2)) })
+	synctest.Wait()
+	p.ok(t, call, endpoint(1, 10, 2))
+	joining.Wait()
+	if took() != 0 {
+		t.Errorf("took %s", took())
+	}
+}
+
 // DeleteEndpoint ends the Join that waits for the port, and does not wait
 // behind it.
 func TestDeleteDuringJoin(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plugin) {
 		p.ok(t, "CreateNetwork", network(1, "ls"))
 		p.ok(t, "CreateEndpoint", endpoint(1, 10, 2))
-		p.slow(time.Hour)
-		took := stopwatch()
-		var joining sync.WaitGroup
-		joining.Go(func() { p.fails(t, "being removed", "Join", endpoint(1, 10, 2)) })
-		synctest.Wait()
-		p.ok(t, "DeleteEndpoint", endpoint(1, 10, 2))
-		joining.Wait()
-		if took() != 0 {
-			t.Errorf("took %s", took())
-		}
+		p.endsJoin(t, "DeleteEndpoint")
 		p.tidy(t)
 	})
 }
@@ -50,23 +56,14 @@ func TestJoinEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plugin) {
 		p.ok(t, "CreateNetwork", network(1, "ls"))
 		p.ok(t, "CreateEndpoint", endpoint(1, 10, 2))
-		p.slow(time.Hour)
-		took := stopwatch()
-		var joining sync.WaitGroup
-		joining.Go(func() { p.fails(t, "being removed", "Join", endpoint(1, 10, 2)) })
-		synctest.Wait()
-		p.ok(t, "Leave", endpoint(1, 10, 2))
-		joining.Wait()
-		if took() != 0 {
-			t.Errorf("took %s", took())
-		}
+		p.endsJoin(t, "Leave")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := p.call(ctx, "Join", endpoint(1, 10, 2)); err == nil {
 			t.Error("no error")
 		}
 		// One that was given up says nothing about ovn-controller.
-		took = stopwatch()
+		took := stopwatch()
 		p.ok(t, "Join", endpoint(1, 10, 2))
 		if took() != 10*time.Second {
 			t.Errorf("waited %s", took())

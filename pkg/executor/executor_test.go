@@ -123,6 +123,25 @@ func TestRemovalOfWhatIsGone(t *testing.T) {
 	}
 }
 
+// A program that could not run has not found that nothing is there.
+func TestRemovalThatDidNotRun(t *testing.T) {
+	fakes(t, map[string]string{"ip": "exit 127"})
+	if err := executor.New(zaptest.NewLogger(t)).Undo(t.Context(), plan.New(sample().Steps[0])); err == nil {
+		t.Error("a failure was taken for success")
+	}
+}
+
+// What the first command of a batch refuses was there before, and stays.
+func TestFirstCommandOfABatchFails(t *testing.T) {
+	calls := fakes(t, map[string]string{"ip": `echo 'RTNETLINK answers: File exists' >&2; echo 'Command failed -:1' >&2; exit 1`})
+	if err := executor.New(zaptest.NewLogger(t)).Apply(t.Context(), sample()); err == nil {
+		t.Error("no error")
+	}
+	if got := calls(); len(got) != 1 {
+		t.Errorf("calls %q, want the one that failed", got)
+	}
+}
+
 func TestDatabaseErrorWithStatusZero(t *testing.T) {
 	e := executor.New(zaptest.NewLogger(t))
 	tx := ovsdb.Transaction{Server: "unix:/x", Database: "D", Operations: []ovsdb.Operation{ovsdb.Select("T", nil, "c")}}

@@ -29,6 +29,12 @@ func ready(changes ...string) ovs.Chassis {
 	return ovs.Chassis{ExternalIDs: ids, Bridge: &ovs.BridgeRow{Datapath: "netdev", Open: true}}
 }
 
+// busy is a chassis with a container of the plugin.
+func busy(seen ovs.Chassis) ovs.Chassis {
+	seen.Interfaces = 1
+	return seen
+}
+
 func TestReadyChassisIsLeftAlone(t *testing.T) {
 	p, settled, err := want().Plan(ready())
 	if err != nil || !p.Empty() {
@@ -66,6 +72,9 @@ func TestChassisContradictions(t *testing.T) {
 		{"unless a network stands on it", func(c *topology.Chassis) { c.InUse = true }, ready("ovn-remote=tcp:172.31.0.5:6642", "ovs-container-network=ovn-remote"), []string{"remove them first", `"tcp:172.31.0.5:6642"`}, ""},
 		{"another bridge", func(c *topology.Chassis) { c.Bridge = "br-two" }, ready(), []string{`"br-two"`, `"br-int"`}, ""},
 		{"encapsulation asked for", func(c *topology.Chassis) { c.Encap = "vxlan" }, ready(), []string{`"vxlan"`, `"geneve"`}, ""},
+		{"nor under another instance's containers", nil, busy(ready("ovn-remote=tcp:172.31.0.5:6642", "ovs-container-network=ovn-remote")), []string{"remove them first", `"tcp:172.31.0.5:6642"`}, ""},
+		{"our own encap address follows", nil, ready("ovn-encap-ip=172.31.0.1", "ovs-container-network=ovn-encap-ip"), nil, `ovn-encap-ip="172.30.0.1"`},
+		{"an administrator's does not", nil, ready("ovn-encap-ip=192.0.2.1"), nil, ""},
 		{"encapsulation not asked for", nil, ready("ovn-encap-type=vxlan"), nil, ""},
 		{"encap address", func(c *topology.Chassis) { c.EncapIP = "192.0.2.1" }, ready(), []string{`"192.0.2.1"`, `"172.30.0.1"`}, ""},
 	} {

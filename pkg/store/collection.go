@@ -121,6 +121,9 @@ func (c *Collection[T]) read(id, path string) (stored[T], error) {
 	if err != nil {
 		return stored[T]{}, err
 	}
+	if err := migrate(&e, c.name); err != nil {
+		return stored[T]{}, err
+	}
 	if !e.Phase.valid() {
 		return stored[T]{}, fmt.Errorf("%w: phase %q does not exist", ErrInvalid, e.Phase)
 	}
@@ -145,10 +148,10 @@ func (c *Collection[T]) Put(id string, r Record[T]) error {
 		return fmt.Errorf("storing %q in %q: phase %q does not exist", id, c.name, r.Phase)
 	}
 	if r.Schema == 0 {
-		r.Schema = SchemaVersion
+		r.Schema = newest()
 	}
-	if r.Schema < 0 || r.Schema > SchemaVersion {
-		return fmt.Errorf("storing %q in %q: schema %d is unknown, the newest is %d", id, c.name, r.Schema, SchemaVersion)
+	if r.Schema < 0 || r.Schema > newest() {
+		return fmt.Errorf("storing %q in %q: schema %d is unknown, the newest is %d", id, c.name, r.Schema, newest())
 	}
 	path := c.path(id)
 	return c.store.change(path, func() error {

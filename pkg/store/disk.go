@@ -88,6 +88,9 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%w: it is a folder", ErrInvalid)
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -98,7 +101,8 @@ func readFile(path string) ([]byte, error) {
 	return text, nil
 }
 
-// stateFiles lists the regular files named *.json, sorted. Others are an administrator's own business.
+// stateFiles lists the files named *.json, sorted, and what has taken the place of one, such as a folder. Other names are
+// an administrator's own business.
 func stateFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -106,7 +110,7 @@ func stateFiles(dir string) ([]string, error) {
 	}
 	var list []string
 	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), extension) && !strings.HasPrefix(e.Name(), ".") {
+		if (e.Type().IsRegular() || e.IsDir()) && strings.HasSuffix(e.Name(), extension) && !strings.HasPrefix(e.Name(), ".") {
 			list = append(list, filepath.Join(dir, e.Name()))
 		}
 	}

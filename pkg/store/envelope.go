@@ -12,6 +12,30 @@ import (
 // changes that an older version would misread, not every new field.
 const SchemaVersion = 1
 
+// migration brings the data of one record of a collection from one schema to the next.
+type migration func(collection string, data json.RawMessage) (json.RawMessage, error)
+
+// migrations has the one from schema n+1 at index n: one fewer than there are schemas. A record is brought up to date in
+// memory when it is read, and on disk when it is next put, so that going back to the older version is possible until then.
+var migrations = []migration{}
+
+func newest() int { return SchemaVersion + len(migrations) - shipped }
+
+// shipped is the number of migrations, which only a test makes longer.
+const shipped = SchemaVersion - 1
+
+// migrate brings the data to the newest schema.
+func migrate(e *envelope, collection string) error {
+	for ; e.Schema-1 < len(migrations); e.Schema++ {
+		data, err := migrations[e.Schema-1](collection, e.Data)
+		if err != nil {
+			return fmt.Errorf("%w: bringing it from schema %d to %d: %s", ErrInvalid, e.Schema, e.Schema+1, err.Error())
+		}
+		e.Data = data
+	}
+	return nil
+}
+
 // envelope is what every file holds, beside the checksum.
 type envelope struct {
 	// ID repeats the path below the data directory without ".json": a file that was copied or renamed by hand is then
@@ -68,8 +92,8 @@ func decode(id string, text []byte) (envelope, error) {
 		return envelope{}, fmt.Errorf("%w: %s", ErrInvalid, err.Error())
 	}
 	switch {
-	case e.Schema > SchemaVersion:
-		return envelope{}, fmt.Errorf("%w: written by a newer version: it has schema %d, and this version reads up to %d", ErrInvalid, e.Schema, SchemaVersion)
+	case e.Schema > newest():
+		return envelope{}, fmt.Errorf("%w: written by a newer version: it has schema %d, and this version reads up to %d", ErrInvalid, e.Schema, newest())
 	case e.Schema < 1:
 		return envelope{}, fmt.Errorf("%w: schema %d does not exist", ErrInvalid, e.Schema)
 	case e.ID != id:

@@ -65,7 +65,7 @@ func (s *Store) newInstance(path string) error {
 		return fmt.Errorf("encoding %q: %w", path, err)
 	}
 	now := time.Now().UTC()
-	text, err := envelope{ID: "instance", Schema: SchemaVersion, Created: now, Updated: now, Data: data}.encode()
+	text, err := envelope{ID: "instance", Schema: newest(), Created: now, Updated: now, Data: data}.encode()
 	if err != nil {
 		return fmt.Errorf("encoding %q: %w", path, err)
 	}

@@ -17,6 +17,9 @@ type Report struct {
 	// Swept are temporary files of interrupted writes, now removed. They were never acknowledged.
 	Swept []string
 
+	// Problems are what could not be done and does not matter to the records, such as a backup on a full disk.
+	Problems []string
+
 	// NewInstance is true when instance.json was made by this start.
 	NewInstance bool
 }
@@ -44,6 +47,7 @@ func (s *Store) Report() Report {
 	defer s.mu.Unlock()
 	r := s.report
 	r.Loaded, r.Dropped, r.Swept = maps.Clone(r.Loaded), slices.Clone(r.Dropped), slices.Clone(r.Swept)
+	r.Problems = slices.Clone(r.Problems)
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/gofrs/flock"
@@ -36,7 +37,8 @@ var (
 
 // Options of Open.
 type Options struct {
-	// Backup keeps invalid files, renamed to *.backup, in lenient mode.
+	// Backup keeps invalid files, renamed to *.backup, in lenient mode, and the
+	// records of the last starts in backups/.
 	Backup bool
 
 	// Mode is Lenient when empty.
@@ -44,7 +46,10 @@ type Options struct {
 }
 
 // folders exist in every data directory from the start, so that an administrator finds the documented layout.
-var folders = []string{"networks", "endpoints", "ipam", "ovn"}
+var folders = append(slices.Clone(recordFolders), "ipam", "ovn")
+
+// recordFolders are those that hold records, not views.
+var recordFolders = []string{"networks", "endpoints"}
 
 // Store is an open, locked data directory. Its methods may be called concurrently.
 type Store struct {
@@ -116,6 +121,12 @@ func (s *Store) prepare() error {
 		}
 		s.report.Swept = append(s.report.Swept, swept...)
 	}
+	if s.opts.Backup {
+		// Without a backup the state itself is as good as before.
+		if err := s.backUp(recordFolders); err != nil {
+			s.report.Problems = append(s.report.Problems, err.Error())
+		}
+	}
 	if s.opts.Mode == Skip {
 		// The first directory is the root, whose instance.json stays.
 		for _, dir := range dirs[1:] {
@@ -136,7 +147,7 @@ func (s *Store) directories() ([]string, error) {
 	}
 	list := []string{s.dir}
 	for _, e := range entries {
-		if e.IsDir() && nameForm.MatchString(e.Name()) {
+		if e.IsDir() && e.Name() != backupFolder && nameForm.MatchString(e.Name()) {
 			list = append(list, filepath.Join(s.dir, e.Name()))
 		}
 	}

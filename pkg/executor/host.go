@@ -20,6 +20,15 @@ func (e *Executor) Addresses(ctx context.Context) ([]link.Address, error) {
 	return link.ParseAddresses(out)
 }
 
+// Links returns the names of the host's links.
+func (e *Executor) Links(ctx context.Context) (map[string]bool, error) {
+	out, err := e.run(ctx, "", "ip", "-json", "link", "show")
+	if err != nil {
+		return nil, err
+	}
+	return link.ParseNames(out)
+}
+
 // RouteSource returns the address that the host sends from to reach another.
 func (e *Executor) RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error) {
 	out, err := e.run(ctx, "", "ip", "-json", "route", "get", to.String())

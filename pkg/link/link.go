@@ -29,6 +29,11 @@ func VethAdd(host, peer, mac string, mtu int) plan.Op {
 	}
 }
 
+// Delete deletes a link, and with it the other end of a veth pair, for good.
+func Delete(name string) plan.Op {
+	return plan.Op{Do: []string{"link", "del", "dev", name}}
+}
+
 // NoLinkLocal keeps the kernel from giving the link an IPv6 address of its
 // own when it comes up: the host would be a neighbour of the container. The
 // kernel wants it before the link is up, and not in the same message.
@@ -79,6 +84,21 @@ func ParseAddresses(out []byte) ([]Address, error) {
 		}
 	}
 	return all, nil
+}
+
+// ParseNames reads "ip -json link show": the names of the host's links.
+func ParseNames(out []byte) (map[string]bool, error) {
+	var links []struct {
+		Name string `json:"ifname"`
+	}
+	if err := json.Unmarshal(out, &links); err != nil {
+		return nil, fmt.Errorf("reading the host's links from %q: %w", out, err)
+	}
+	names := make(map[string]bool, len(links))
+	for _, l := range links {
+		names[l.Name] = true
+	}
+	return names, nil
 }
 
 // ParseRouteSource reads "ip -json route get ADDRESS": the address that the

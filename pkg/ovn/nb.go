@@ -35,6 +35,11 @@ func SwitchPortAdd(s Switch, p SwitchPort) plan.Op {
 	}
 }
 
+// SwitchPortDelete deletes a port, for good.
+func SwitchPortDelete(p SwitchPort) plan.Op {
+	return plan.Op{Do: []string{"--if-exists", "lsp-del", string(p)}}
+}
+
 // SwitchPortAddresses sets what a port is reached by. An address is
 // "MAC [IP]…" (ovn-nb(5), Logical_Switch_Port, addresses). The command refuses
 // an IPv4 or IPv6 address that another port of the switch has.

@@ -43,11 +43,13 @@ func ReadLook(results []ovsdb.Result) Seen {
 		seen.Database = first(r.UUIDs("_uuid"))
 	}
 	for _, r := range results[1].Rows {
-		seen.Switches = append(seen.Switches, SwitchRow{
-			UUID: first(r.UUIDs("_uuid")), ExternalIDs: r.Map("external_ids"), Ports: r.UUIDs("ports"), row: r,
-		})
+		seen.Switches = append(seen.Switches, switchRow(r))
 	}
 	return seen
+}
+
+func switchRow(r ovsdb.Row) SwitchRow {
+	return SwitchRow{UUID: first(r.UUIDs("_uuid")), ExternalIDs: r.Map("external_ids"), Ports: r.UUIDs("ports"), row: r}
 }
 
 // SwitchInsert makes the switch if there is none of that name, and fails with

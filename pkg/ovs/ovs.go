@@ -65,6 +65,11 @@ func PortAdd(b Bridge, p Port) plan.Op {
 	}
 }
 
+// PortDelete removes a port from whatever bridge it is on, for good.
+func PortDelete(p Port) plan.Op {
+	return plan.Op{Do: []string{"--if-exists", "del-port", string(p)}}
+}
+
 // InterfaceSet sets external_ids of the interface of a port; iface-id binds it
 // to a logical switch port.
 func InterfaceSet(p Port, ids map[string]string) plan.Op {

@@ -28,6 +28,16 @@ func (r Row) Map(column string) map[string]string {
 	return m
 }
 
+// Strings returns a column of one string, or of a set of them.
+func (r Row) Strings(column string) []string {
+	if s := r.String(column); s != "" {
+		return []string{s}
+	}
+	var set []string
+	unpack(r[column], "set", &set)
+	return set
+}
+
 // UUIDs returns a column of one row reference, or of a set of them.
 func (r Row) UUIDs(column string) []string {
 	var id string

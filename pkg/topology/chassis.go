@@ -16,7 +16,8 @@ import (
 // and one southbound database (ovn-controller(8), "Configuration").
 type Chassis struct {
 	OVSDB    string // "unix:/var/run/openvswitch/db.sock"
-	Instance string // the system-id of a chassis that has none
+	Instance string // of the plugin, which the bridge is marked with
+	SystemID string // of a chassis that has none; "" for Instance
 	Bridge   ovs.Bridge
 	SB       string
 	Encap    string // "" to keep or default to geneve
@@ -33,6 +34,15 @@ type Settled struct {
 	EncapIP  string
 	Encap    string
 	Datapath string
+}
+
+// settingKeys are the external_ids that a chassis cannot do without.
+var settingKeys = []string{"system-id", "ovn-bridge", "ovn-remote", "ovn-encap-type", "ovn-encap-ip"}
+
+// Stands reports whether the chassis has what the network stands on. It says
+// nothing of values: those that contradict belong to an administrator.
+func (n Network) Stands(on ovs.Inventory) bool {
+	return on.Bridges[n.Bridge()] && !slices.ContainsFunc(settingKeys, func(k string) bool { return on.ExternalIDs[k] == "" })
 }
 
 // Datapath types of a bridge (ovs-vswitchd.conf.db(5), Bridge, datapath_type).
@@ -57,7 +67,7 @@ func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
 	// Another instance of the plugin may have containers on this host.
 	inUse := c.InUse || seen.Interfaces > 0
 	s := settings{seen: seen.ExternalIDs, ours: split(seen.ExternalIDs[settingsKey]), inUse: inUse}
-	s.keep("system-id", c.Instance)
+	s.keep("system-id", cmp.Or(c.SystemID, c.Instance))
 	s.want("ovn-bridge", string(c.Bridge), "bridge")
 	s.want("ovn-remote", c.SB, "ovn.sb_connection")
 	s.wantOr("ovn-encap-type", c.Encap, "geneve", "ovn.encap")

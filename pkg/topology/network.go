@@ -88,5 +88,28 @@ func (n Network) lastUser(row ovn.SwitchRow) bool {
 	return true
 }
 
+// Holds reports whether the network has its logical switch, and its mark on it.
+func (n Network) Holds(switches []ovn.SwitchRow) bool {
+	if len(switches) != 1 {
+		return false
+	}
+	have := switches[0].ExternalIDs
+	return have["owner"] != Owner || have[userPrefix+n.ID] == n.Instance
+}
+
+// Users returns the networks that the row says use it, and their instances.
+func Users(row ovn.SwitchRow) map[string]string {
+	users := map[string]string{}
+	if row.ExternalIDs["owner"] != Owner {
+		return users
+	}
+	for key, instance := range row.ExternalIDs {
+		if id, ok := strings.CutPrefix(key, userPrefix); ok {
+			users[id] = instance
+		}
+	}
+	return users
+}
+
 // Look returns the read that Plan and Removal take.
 func (n Network) Look() ovsdb.Transaction { return ovn.Look(n.NB, n.Switch()) }

@@ -78,7 +78,10 @@ func (a *app) open() error {
 	for _, d := range s.Report().Dropped {
 		a.log.Warn("state file not used", zap.Stringer("file", d))
 	}
-	if a.central, err = central.New(central.Config{DockerHost: a.cfg.DockerHost, Image: a.cfg.OVNImage, HostRun: a.cfg.HostRun}, a.run, a.log); err != nil {
+	for _, problem := range s.Report().Problems {
+		a.log.Warn("state not backed up", zap.String("reason", problem))
+	}
+	if a.central, err = central.New(central.Config{DockerHost: a.cfg.DockerHost, Image: a.cfg.OVNImage, HostRun: a.cfg.HostRun, Socket: a.cfg.Socket}, a.run, a.log); err != nil {
 		return err
 	}
 	a.views = reconcile.NewViews(s, a.log)
@@ -92,15 +95,25 @@ func (a *app) open() error {
 	_, err = os.Stat("/proc/sys/net/ipv6")
 	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: err == nil}
 	a.records = lifecycle.New(lifecycle.Config{
-		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: host,
-		FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.views.Changed, Log: a.log,
+		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: host, Instance: s.Instance(),
+		FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,
 	})
 	a.views.Records = a.records
-	a.reconciler = &reconcile.Reconciler{Records: a.records, Outages: a.outages, Log: a.log}
+	a.reconciler = reconcile.New(reconcile.Config{
+		Run: a.run, Records: a.records, Outages: a.outages, Store: s, Docker: a.central, Mode: string(a.cfg.RecoveryMode), Log: a.log,
+		Rebuild: func(ctx context.Context, n topology.Network) error { return a.driver.Rebuild(ctx, n) },
+	})
 	a.driver = driver.New(driver.Config{
-		Run: a.run, Central: a.central, Records: a.records, Locks: locks, Instance: s.Instance(), Host: host, Ready: a.ready, Log: a.log,
+		Run: a.run, Central: a.central, Records: a.records, Locks: locks, Instance: s.Instance(), Host: host, Ready: a.ready,
+		Rebuilt: a.reconciler.Rebuilt(), Log: a.log,
 	})
 	return nil
+}
+
+// changed is told of every change of a record.
+func (a *app) changed() {
+	a.views.Changed()
+	a.reconciler.Changed()
 }
 
 // start begins recovery and the work that goes on beside the requests.
@@ -111,6 +124,8 @@ func (a *app) start(ctx context.Context, background *sync.WaitGroup) {
 	background.Go(func() {
 		a.reconciler.Recover(ctx)
 		close(a.ready)
+		background.Go(func() { a.reconciler.Keep(ctx) })
+		background.Go(func() { a.reconciler.Mind(ctx) })
 		a.reconciler.Watch(ctx)
 	})
 	background.Go(func() { a.views.Run(ctx) })
@@ -146,9 +161,7 @@ func (a *app) status(ctx context.Context) control.Status {
 		s.Ready = true
 	default:
 	}
-	for _, d := range a.store.Report().Dropped {
-		s.Dropped = append(s.Dropped, d.String())
-	}
+	s.Recovery = a.reconciler.Report()
 	index := map[string]int{}
 	seen := map[string]bool{}
 	away := a.outages.List()
@@ -176,6 +189,19 @@ func (a *app) status(ctx context.Context) control.Status {
 	slices.SortFunc(s.Networks, func(x, y control.Network) int { return cmp.Compare(x.ID, y.ID) })
 	slices.SortFunc(s.Databases, func(x, y control.DB) int { return cmp.Compare(x.Connection, y.Connection) })
 	return s
+}
+
+// reconcile answers the reconcile command.
+func (a *app) reconcile(ctx context.Context) (reconcile.Report, error) {
+	if a.refusal != nil {
+		return reconcile.Report{}, a.refusal
+	}
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+		return a.reconciler.Report(), fmt.Errorf("waiting for recovery to end: %w", context.Cause(ctx))
+	}
+	return a.reconciler.Reconcile(ctx)
 }
 
 // database asks a database that is not known to be away whether it answers.

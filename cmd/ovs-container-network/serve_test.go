@@ -29,6 +29,7 @@ func environment(t *testing.T, data string) (plugin, ctl string) {
 	for name, value := range map[string]string{
 		"PLUGIN_DATA_DIR": data, "PLUGIN_SOCKET": plugin, "PLUGIN_CONTROL_SOCKET": ctl, "PLUGIN_LOG_LEVEL": "error",
 		"PLUGIN_OVS_DB": "unix:" + filepath.Join(dir, "none.sock"), "PLUGIN_HOST_RUN": dir,
+		"DOCKER_HOST": "unix://" + filepath.Join(dir, "docker.sock"), // of no daemon
 	} {
 		t.Setenv(name, value)
 	}

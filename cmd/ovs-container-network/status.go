@@ -38,9 +38,13 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	// The same variable that the plugin reads, so that both agree.
-	cmd.Flags().StringVar(&socket, "socket", cmp.Or(os.Getenv("PLUGIN_CONTROL_SOCKET"), hostSocket), "the plugin's control socket")
+	socketFlag(cmd, &socket)
 	return cmd
+}
+
+// socketFlag takes the same variable that the plugin reads, so that both agree.
+func socketFlag(cmd *cobra.Command, socket *string) {
+	cmd.Flags().StringVar(socket, "socket", cmp.Or(os.Getenv("PLUGIN_CONTROL_SOCKET"), hostSocket), "the plugin's control socket")
 }
 
 func printStatus(out io.Writer, s control.Status) error {
@@ -62,9 +66,7 @@ func printStatus(out io.Writer, s control.Status) error {
 		}
 		fmt.Fprintf(w, "northbound %s\t%s\n", db.Connection, state)
 	}
-	for _, line := range s.Dropped {
-		fmt.Fprintf(w, "state file not used\t%s\n", line)
-	}
+	printReport(w, s.Recovery)
 	fmt.Fprintf(w, "networks\t%d\n", len(s.Networks))
 	if len(s.Networks) > 0 {
 		fmt.Fprintln(w, "\nNETWORK\tSWITCH\tTENANT\tPHASE\tMTU\tENDPOINTS\tDEFERRED\tREMOVING")

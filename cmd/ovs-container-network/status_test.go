@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 )
 
 func TestPrintStatus(t *testing.T) {
@@ -22,7 +23,10 @@ func TestPrintStatus(t *testing.T) {
 					{ID: "0123456789abcdef", Switch: "ls", Tenant: "blue", Phase: "ready", MTU: 1442, Endpoints: 3, Deferred: 1, Removing: 2},
 					{ID: "123456789abcdef0", Switch: "ls2", Phase: "deleting", MTU: 1500},
 				},
-				Dropped: []string{"/data/networks/x.json: no checksum; left in place"},
+				Recovery: reconcile.Report{
+					Restored: reconcile.Restored{Networks: 2, Endpoints: 3}, Dropped: []string{"/data/networks/x.json: no checksum; left in place"},
+					Repaired: []string{"logical switch ls of network 0123456789ab"},
+				},
 			},
 			`version                         1.0
 instance                        uuid
@@ -30,7 +34,9 @@ running since                   2026-01-02T03:04:05Z
 open vswitch                    ok
 northbound tcp:10.0.0.1:6641    ok
 northbound tcp:172.30.0.5:6641  does not answer since 2026-01-02T03:04:05Z
+restored at start               2 networks, 3 endpoints
 state file not used             /data/networks/x.json: no checksum; left in place
+repaired                        logical switch ls of network 0123456789ab
 networks                        2
 
 NETWORK       SWITCH  TENANT  PHASE     MTU   ENDPOINTS  DEFERRED  REMOVING

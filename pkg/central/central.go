@@ -47,6 +47,7 @@ type Config struct {
 	DockerHost string // "" for DOCKER_HOST or Docker's default socket
 	Image      string // of OVN central and ovn-controller
 	HostRun    string // the host's /run, as this process sees it
+	Socket     string // the plugin's own; names the driver when no dockerd manages the plugin
 }
 
 // Request is what a network needs.

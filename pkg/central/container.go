@@ -208,7 +208,9 @@ func (c *Central) run(ctx context.Context, name string, cfg *container.Config, h
 	cfg.Labels = map[string]string{labelKey: labelValue}
 	host.CapDrop = []string{"ALL"}
 	host.SecurityOpt = []string{"no-new-privileges"}
-	host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyUnlessStopped}
+	// Not unless-stopped: a dockerd that was killed takes its containers for
+	// stopped by hand when it starts again, and leaves them down.
+	host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyAlways}
 	made, err := c.docker.ContainerCreate(ctx, cfg, host, net, nil, name)
 	if errdefs.IsConflict(err) {
 		return fmt.Errorf("creating container %q: %w", name, errNameTaken)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 )
 
 // Status is the plugin at one moment.
@@ -22,7 +24,8 @@ type Status struct {
 	OVS       string    `json:"ovs"`               // "ok", or why it is not
 	Databases []DB      `json:"northbound"`
 	Networks  []Network `json:"networks"`
-	Dropped   []string  `json:"dropped,omitempty"` // state files that were not used, and why
+	// Recovery is what was found and done since the start.
+	Recovery reconcile.Report `json:"recovery"`
 }
 
 // DB is a northbound database that networks use.
@@ -44,8 +47,11 @@ type Network struct {
 }
 
 const (
-	statusPath = "/status"
-	askWithin  = 8 * time.Second
+	statusPath    = "/status"
+	reconcilePath = "/reconcile"
+	askWithin     = 8 * time.Second
+	// reconcileWithin covers two looks at Docker's lists.
+	reconcileWithin = 2 * time.Minute
 )
 
 // Listen makes a socket that only its owner can use, and its folder, if need
@@ -72,13 +78,22 @@ func Listen(path string, folder os.FileMode) (net.Listener, error) {
 }
 
 // Serve answers until the listener is closed.
-func Serve(l net.Listener, status func(context.Context) Status) error {
+func Serve(l net.Listener, status func(context.Context) Status, reconcileNow func(context.Context) (reconcile.Report, error)) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(status(ctx)) // the asker has gone
+		answer(w, http.StatusOK, status(ctx))
+	})
+	mux.HandleFunc("POST "+reconcilePath, func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), reconcileWithin)
+		defer cancel()
+		done, err := reconcileNow(ctx)
+		if err != nil {
+			answer(w, http.StatusInternalServerError, problem{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, done)
 	})
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -87,27 +102,57 @@ func Serve(l net.Listener, status func(context.Context) Status) error {
 	return nil
 }
 
+// problem is the answer to what could not be done.
+type problem struct {
+	Err string `json:"err"`
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the asker has gone
+}
+
 // Ask asks the plugin behind the socket for its status.
 func Ask(ctx context.Context, socket string) (Status, error) {
 	var s Status
-	client := http.Client{Timeout: askWithin, Transport: &http.Transport{
+	return s, call(ctx, socket, http.MethodGet, statusPath, askWithin, &s)
+}
+
+// Reconcile has the plugin behind the socket compare what there is with its
+// records and with Docker's lists, now, and returns what it has done since it
+// started.
+func Reconcile(ctx context.Context, socket string) (reconcile.Report, error) {
+	var r reconcile.Report
+	return r, call(ctx, socket, http.MethodPost, reconcilePath, reconcileWithin, &r)
+}
+
+func call(ctx context.Context, socket, method, path string, within time.Duration, into any) error {
+	client := http.Client{Timeout: within, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
 		},
 	}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://plugin"+statusPath, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://plugin"+path, nil)
 	if err != nil {
-		return s, fmt.Errorf("asking the plugin: %w", err)
+		return fmt.Errorf("asking the plugin: %w", err)
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return s, fmt.Errorf("asking the plugin at %q, is it enabled (docker plugin ls)? %w", socket, err)
+		return fmt.Errorf("asking the plugin at %q, is it enabled (docker plugin ls)? %w", socket, err)
 	}
 	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
-		return s, fmt.Errorf("reading the plugin's answer: %w", err)
+	if res.StatusCode != http.StatusOK {
+		var p problem
+		if err := json.NewDecoder(res.Body).Decode(&p); err == nil && p.Err != "" {
+			return errors.New(p.Err)
+		}
+		return fmt.Errorf("asking the plugin at %q: it answers %s, is it of another version?", socket, res.Status)
 	}
-	return s, nil
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		return fmt.Errorf("reading the plugin's answer: %w", err)
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 )
 
 func socket(t *testing.T) string {
@@ -37,11 +39,19 @@ func TestAsk(t *testing.T) {
 		Version: "1", Instance: "i", Started: away, Ready: true, OVS: "ok",
 		Databases: []control.DB{{Connection: "tcp:172.30.0.5:6641", Away: &away}},
 		Networks:  []control.Network{{ID: "n", Switch: "ls", Phase: "ready", MTU: 1500, Endpoints: 2, Deferred: 1}},
-		Dropped:   []string{"a file"},
+		Recovery:  reconcile.Report{Mode: "lenient", At: away, Restored: reconcile.Restored{Networks: 1, Endpoints: 2}, Dropped: []string{"a file"}},
+	}
+	failure := errors.New("docker is away")
+	calls := 0
+	reconcileNow := func(context.Context) (reconcile.Report, error) {
+		if calls++; calls == 1 {
+			return want.Recovery, nil
+		}
+		return reconcile.Report{}, failure
 	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := control.Serve(l, func(context.Context) control.Status { return want }); err != nil {
+		if err := control.Serve(l, func(context.Context) control.Status { return want }, reconcileNow); err != nil {
 			t.Error(err)
 		}
 	})
@@ -52,6 +62,12 @@ func TestAsk(t *testing.T) {
 	}
 	if got, err := control.Ask(t.Context(), path); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want)
+	}
+	if got, err := control.Reconcile(t.Context(), path); err != nil || !reflect.DeepEqual(got, want.Recovery) {
+		t.Errorf("got %+v (%v), want %+v", got, err, want.Recovery)
+	}
+	if _, err := control.Reconcile(t.Context(), path); err == nil || err.Error() != failure.Error() {
+		t.Errorf("error %v, want %v", err, failure)
 	}
 	// A second plugin must not take the socket away from the first.
 	if second, err := control.Listen(path, 0o700); err == nil || !strings.Contains(err.Error(), "another process") {

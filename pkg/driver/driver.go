@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,16 +12,8 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
-	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
-
-// Runner reaches the host and its databases; the executor implements it.
-type Runner interface {
-	lifecycle.Runner
-	Addresses(ctx context.Context) ([]link.Address, error)
-	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
-}
 
 // Central provides OVN's databases and the host's ovn-controller; package
 // central implements it.
@@ -33,7 +24,7 @@ type Central interface {
 
 // Config is what a driver works with.
 type Config struct {
-	Run      Runner
+	Run      lifecycle.Runner
 	Central  Central
 	Records  *lifecycle.Records
 	Locks    *keylock.Locks
@@ -42,7 +33,10 @@ type Config struct {
 	// Ready is closed when what an earlier process left half done has been
 	// taken back.
 	Ready <-chan struct{}
-	Log   *zap.Logger
+	// Rebuilt is closed when what Docker has and the records lacked has been
+	// made again, or could not be.
+	Rebuilt <-chan struct{}
+	Log     *zap.Logger
 }
 
 // Driver implements the calls.
@@ -53,8 +47,9 @@ type Driver struct {
 	// late holds, for a northbound database, until when no Join waits long for
 	// its ports, because one has waited in vain.
 	late sync.Map
-	// settled is true once the host's settings are complete.
-	settled atomic.Bool
+	// waited is true once an endpoint has waited for Rebuilt: the next one finds
+	// it closed, or would wait in vain too.
+	waited atomic.Bool
 }
 
 // New returns a driver.
@@ -82,6 +77,31 @@ func (d *Driver) ready(ctx context.Context) error {
 	case <-ctx.Done():
 		return errors.New("the plugin is still recovering what it knew before its last stop: try again in a moment (ovs-container-network status shows how far it is)")
 	}
+}
+
+// rebuiltWait bounds how long an endpoint waits for a network whose record may
+// have been lost. While dockerd starts, Docker's lists are not to be had, and
+// the API waits for this request.
+const rebuiltWait = 2 * time.Second
+
+// network returns a network that is complete, or that soon will be.
+func (d *Driver) network(ctx context.Context, id string) (topology.Network, error) {
+	n, err := d.Records.Network(id)
+	if err == nil || d.Records.Removed(id) || d.waited.Swap(true) {
+		return n, err
+	}
+	select {
+	case <-d.Rebuilt:
+	case <-ctx.Done():
+	case <-time.After(rebuiltWait):
+	}
+	return d.Records.Network(id)
+}
+
+// Rebuild makes a network that Docker has and the records do not, as it was
+// made at first.
+func (d *Driver) Rebuild(ctx context.Context, n topology.Network) error {
+	return d.makeNetwork(ctx, n)
 }
 
 // detached returns a context that outlives the request, for what must be

@@ -22,7 +22,7 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 	if err := d.ready(ctx); err != nil {
 		return none, err
 	}
-	n, err := d.Records.Network(r.NetworkID)
+	n, err := d.network(ctx, r.NetworkID)
 	if err != nil {
 		return none, err
 	}
@@ -66,7 +66,7 @@ var errRemoved = errors.New("the endpoint is being removed")
 func (d *Driver) deleteEndpoint(ctx context.Context, r network.DeleteEndpointRequest) (empty, error) {
 	d.cancelJoin(r.EndpointID)
 	defer d.cancelJoin(r.EndpointID)
-	return empty{}, d.Records.Detach(ctx, r.EndpointID)
+	return empty{}, d.Records.Forget(ctx, r.NetworkID, r.EndpointID)
 }
 
 // How long a Join waits for ovn-controller: the first that it is late for, and
@@ -141,30 +141,13 @@ func (d *Driver) awaitPort(ctx context.Context, e topology.Endpoint) {
 // steady completes the host's settings once it forwards, in the background:
 // the container does not need it.
 func (d *Driver) steady(ctx context.Context) {
-	if !d.settled.CompareAndSwap(false, true) {
-		return
-	}
 	go func() {
 		ctx, cancel := detached(ctx, undoWithin)
 		defer cancel()
-		if err := d.makeSteady(ctx); err != nil {
-			d.settled.Store(false) // the next container's turn
+		if err := d.Records.Steady(ctx); err != nil { // the next container's turn
 			d.Log.Warn("a restart of ovn-controller will lose packets until this can be set", zap.Error(err))
 		}
 	}()
-}
-
-func (d *Driver) makeSteady(ctx context.Context) error {
-	unlock, err := d.Locks.Lock(ctx, "chassis")
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	seen, err := d.look(ctx, "")
-	if err != nil {
-		return err
-	}
-	return d.Run.Apply(ctx, topology.Steady(d.Host.OVSDB, seen))
 }
 
 func (d *Driver) cancelJoin(id string) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 )
 
@@ -28,12 +30,31 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 	for _, o := range t.Operations {
 		var rows []ovsdb.Row
 		named := func() string { return o["where"].([]ovsdb.Condition)[0][2].(string) }
+		all := len(o["where"].([]ovsdb.Condition)) == 0
 		switch o["table"] {
 		case "NB_Global":
 			rows = append(rows, ovsdb.Row{"_uuid": json.RawMessage(`["uuid","nb"]`)})
 		case "Open_vSwitch":
 			rows = append(rows, ovsdb.Row{"external_ids": text(ovsdb.Map(h.config))})
+		case "Interface":
+			for name, ids := range h.ports {
+				rows = append(rows, ovsdb.Row{"name": text(name), "external_ids": text(ovsdb.Map(ids))})
+			}
+		case "Port":
+			for name := range h.ports {
+				rows = append(rows, ovsdb.Row{"name": text(name), "_uuid": text([]string{"uuid", "port-" + name})})
+			}
 		case "Bridge":
+			if all {
+				for name := range h.bridges {
+					ports := []any{}
+					for port := range h.ports {
+						ports = append(ports, []string{"uuid", "port-" + port})
+					}
+					rows = append(rows, ovsdb.Row{"name": text(name), "ports": text([]any{"set", ports})})
+				}
+				break
+			}
 			if h.bridges[named()] {
 				opened := `"1"`
 				if h.closed {
@@ -41,15 +62,19 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 				}
 				rows = append(rows, ovsdb.Row{"datapath_id": json.RawMessage(opened)})
 			}
+		case "Logical_Switch_Port":
+			for name, has := range h.address {
+				rows = append(rows, ovsdb.Row{"name": text(name), "_uuid": text([]string{"uuid", name}), "addresses": text(strings.Join(has[1:], " ")), "external_ids": text(ovsdb.Map(h.marks[name]))})
+			}
 		case "Logical_Switch":
-			if ids, ok := h.sw[named()]; ok {
-				ports := []any{}
-				for port, has := range h.address {
-					if has[0] == named() {
-						ports = append(ports, []string{"uuid", port})
-					}
+			if all {
+				for name := range h.sw {
+					rows = append(rows, h.switchRow(name))
 				}
-				rows = append(rows, ovsdb.Row{"_uuid": json.RawMessage(`["uuid","uuid-of-` + named() + `"]`), "external_ids": text(ovsdb.Map(ids)), "ports": text([]any{"set", ports})})
+				break
+			}
+			if _, ok := h.sw[named()]; ok {
+				rows = append(rows, h.switchRow(named()))
 			}
 		}
 		results = append(results, ovsdb.Result{Rows: rows})
@@ -64,3 +89,57 @@ func text(v any) json.RawMessage {
 	}
 	return t
 }
+
+func (h *host) switchRow(name string) ovsdb.Row {
+	ports := []any{}
+	for port, has := range h.address {
+		if has[0] == name {
+			ports = append(ports, []string{"uuid", port})
+		}
+	}
+	return ovsdb.Row{
+		"name": text(name), "_uuid": text([]string{"uuid", "uuid-of-" + name}),
+		"external_ids": text(ovsdb.Map(h.sw[name])), "ports": text([]any{"set", ports}),
+	}
+}
+
+// Links are those of plans.
+func (h *host) Links(ctx context.Context) (map[string]bool, error) {
+	if err := h.before(ctx, "ip", false, []string{"link"}); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	names := map[string]bool{}
+	for thing := range h.things {
+		if name, ok := strings.CutPrefix(thing, "link "); ok {
+			names[name] = true
+		}
+	}
+	return names, nil
+}
+
+// Watch tells of nothing.
+func (h *host) Watch(ctx context.Context, _ ovsdb.Watch, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// docker is what Docker has.
+type docker struct {
+	mu   sync.Mutex
+	have central.Snapshot
+	err  error
+}
+
+func (d *docker) Snapshot(context.Context) (central.Snapshot, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.have, d.err
+}
+
+func (d *docker) Revive(_ context.Context, r central.Request) (central.Connections, error) {
+	return central.Connections{NB: r.NB, SB: r.SB}, nil
+}
+
+func (d *docker) ControllerRuns(context.Context) bool { return true }

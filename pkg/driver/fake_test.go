@@ -36,6 +36,8 @@ type host struct {
 	things  map[string]bool              // "link ocn…", "port ocn…", "lsp …"
 	address map[string][]string          // switch port -> switch, MAC, addresses
 	sw      map[string]map[string]string // logical switch -> external_ids
+	ports   map[string]map[string]string // OVS port -> external_ids
+	marks   map[string]map[string]string // switch port -> external_ids
 	config  map[string]string            // external_ids of the chassis
 	bridges map[string]bool
 	closed  bool           // no bridge has been opened by ovs-vswitchd
@@ -53,6 +55,7 @@ var errAfterwards = errors.New("killed after it had done its work")
 func newHost() *host {
 	return &host{
 		things: map[string]bool{}, address: map[string][]string{}, sw: map[string]map[string]string{},
+		ports: map[string]map[string]string{}, marks: map[string]map[string]string{},
 		config: map[string]string{"system-id": "h"}, bridges: map[string]bool{"br-int": true}, made: map[string]int{},
 	}
 }
@@ -205,11 +208,17 @@ func (h *host) op(program string, w []string) error {
 		delete(h.things, "link "+w[3])
 	case w[0] == "add-port":
 		h.things["port "+w[2]] = true
+		if h.ports[w[2]] == nil {
+			h.ports[w[2]] = map[string]string{}
+		}
 	case w[0] == "del-port":
 		delete(h.things, "port "+w[1])
+		delete(h.ports, w[1])
 	case w[0] == "lsp-add":
 		h.things["lsp "+w[2]] = true
-		h.address[w[2]] = []string{w[1]}
+		if h.address[w[2]] == nil {
+			h.address[w[2]], h.marks[w[2]] = []string{w[1]}, map[string]string{}
+		}
 	case w[0] == "lsp-set-addresses":
 		h.address[w[1]] = append(h.address[w[1]][:1], strings.Fields(w[2])...)
 	case w[0] == "lsp-del":
@@ -221,10 +230,15 @@ func (h *host) op(program string, w []string) error {
 		h.bridges[w[1]] = true
 	case w[0] == "del-br":
 		delete(h.bridges, w[1])
+		clear(h.ports)
 	case strings.HasPrefix(line, "set Open_vSwitch "):
 		set(h.config, w[3:])
 	case strings.HasPrefix(line, "remove Open_vSwitch "):
 		delete(h.config, w[4])
+	case strings.HasPrefix(line, "set Interface "):
+		set(h.ports[w[2]], w[3:])
+	case strings.HasPrefix(line, "set Logical_Switch_Port "):
+		set(h.marks[w[2]], w[3:])
 	case strings.HasPrefix(line, "set Logical_Switch "):
 		set(h.sw[w[2]], w[3:])
 	case strings.HasPrefix(line, "remove Logical_Switch "):
@@ -298,6 +312,7 @@ type plugin struct {
 	server     *driver.Server
 	dial       func() (net.Conn, error)
 	store      *store.Store
+	docker     *docker
 	dir        string
 	ready      chan struct{}
 	down       bool // PLUGIN_OVN_DOWN=fail
@@ -305,7 +320,7 @@ type plugin struct {
 
 func newPlugin(t *testing.T) *plugin {
 	t.Helper()
-	p := &plugin{host: newHost(), dir: t.TempDir()}
+	p := &plugin{host: newHost(), dir: t.TempDir(), docker: &docker{}}
 	p.open(t)
 	close(p.ready)
 	return p
@@ -336,12 +351,15 @@ func (p *plugin) open(t *testing.T) {
 		return p.before(ctx, "probe", true)
 	})
 	p.records = lifecycle.New(lifecycle.Config{
-		Run: p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: h,
+		Run: p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: h, Instance: p.store.Instance(),
 		FailWhenDown: p.down, Changed: func() {}, Log: log,
 	})
-	p.reconciler = &reconcile.Reconciler{Records: p.records, Outages: p.outages, Log: log}
+	p.reconciler = reconcile.New(reconcile.Config{
+		Run: p.host, Records: p.records, Outages: p.outages, Store: p.store, Docker: p.docker, Mode: "strict", Log: log,
+		Rebuild: func(ctx context.Context, n topology.Network) error { return p.driver.Rebuild(ctx, n) },
+	})
 	p.driver = driver.New(driver.Config{
-		Run: p.host, Central: p.host, Records: p.records, Locks: locks, Instance: p.store.Instance(), Host: h, Ready: p.ready, Log: log,
+		Run: p.host, Central: p.host, Records: p.records, Locks: locks, Instance: p.store.Instance(), Host: h, Ready: p.ready, Rebuilt: p.ready, Log: log,
 	})
 }
 

@@ -23,6 +23,7 @@ func (r *Records) lockEndpoint(ctx context.Context, id string) (func(), error) {
 // northbound database does not answer, its logical switch port is deferred.
 // What cannot be taken back after a failure is stored as "deleting".
 func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.Endpoint) error {
+	r.evict(ctx, e) // before the lock: nobody holds two
 	unlock, err := r.lockEndpoint(ctx, e.ID)
 	if err != nil {
 		return err
@@ -106,13 +107,18 @@ func (r *Records) leaving(n topology.Network, addresses []netip.Prefix) bool {
 		if !ok || on.Data.NB != n.NB || on.Data.Switch() != n.Switch() {
 			continue
 		}
-		if slices.ContainsFunc(other.Data.Addresses, func(a netip.Prefix) bool {
-			return slices.ContainsFunc(addresses, func(b netip.Prefix) bool { return a.Addr() == b.Addr() })
-		}) {
+		if share(other.Data.Addresses, addresses) {
 			return true
 		}
 	}
 	return false
+}
+
+// share reports whether an address is in both lists.
+func share(a, b []netip.Prefix) bool {
+	return slices.ContainsFunc(a, func(x netip.Prefix) bool {
+		return slices.ContainsFunc(b, func(y netip.Prefix) bool { return x.Addr() == y.Addr() })
+	})
 }
 
 // abandon takes back an endpoint that could not be made, in time of its own.
@@ -222,6 +228,7 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 
 func (r *Records) dropEndpoint(id string) error {
 	r.condemned.Delete(id)
+	r.removed.Store(id, true)
 	if err := r.Endpoints.Delete(id); err != nil {
 		return fmt.Errorf("removing the record of endpoint %q: %w", id, err)
 	}

@@ -141,6 +141,7 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 
 func (r *Records) dropNetwork(id string) error {
 	r.condemned.Delete(id)
+	r.removed.Store(id, true)
 	if err := r.Networks.Delete(id); err != nil {
 		return fmt.Errorf("removing the record of network %q: %w", id, err)
 	}

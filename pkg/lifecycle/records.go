@@ -3,12 +3,14 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
 	"go.uber.org/zap"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
@@ -20,6 +22,8 @@ type Runner interface {
 	Apply(ctx context.Context, p plan.Plan) error
 	Undo(ctx context.Context, p plan.Plan) error
 	Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Result, error)
+	Addresses(ctx context.Context) ([]link.Address, error)
+	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
 }
 
 // Outages knows which northbound databases do not answer.
@@ -42,6 +46,7 @@ type Config struct {
 	Endpoints *store.Collection[topology.Endpoint]
 	Locks     *keylock.Locks
 	Host      topology.Host
+	Instance  string
 	// FailWhenDown refuses endpoints while the northbound database does not
 	// answer, instead of completing them later.
 	FailWhenDown bool
@@ -57,9 +62,14 @@ type Records struct {
 	// hostAway is true after Open vSwitch took longer than an endpoint waits
 	// for it, until it has answered again.
 	hostAway atomic.Bool
+	// steady is true once the host's settings are complete.
+	steady atomic.Bool
 	// condemned holds the ids whose removal failed, also those that could not
 	// be marked as "deleting" on disk.
 	condemned sync.Map
+	// removed holds the ids of what this process has removed. Docker never uses
+	// one again.
+	removed sync.Map
 }
 
 // Leaving reports whether the removal of a record has begun and is not over.

@@ -70,6 +70,32 @@ func (o *Outages) note(nb string, down bool) {
 	}
 }
 
+// Check asks a database that may have gone away, and notes it when it has.
+func (o *Outages) Check(ctx context.Context, nb string) {
+	bounded, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	if err := o.probe(bounded, nb); err != nil && ctx.Err() == nil {
+		o.Report(nb)
+	}
+}
+
+// Ask takes the databases for down, each until it has answered, and asks them
+// all. It returns when all have answered, or the time is over: nobody should
+// find out, request by request, that a database of before a reboot is not
+// there yet.
+func (o *Outages) Ask(ctx context.Context, within time.Duration, databases map[string]bool) {
+	for nb := range databases {
+		o.Report(nb)
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var all sync.WaitGroup
+	for nb := range databases {
+		all.Go(func() { o.ask(ctx, nb) })
+	}
+	all.Wait()
+}
+
 // List returns the databases that do not answer, and since when.
 func (o *Outages) List() map[string]time.Time {
 	o.mu.Lock()

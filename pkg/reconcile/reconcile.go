@@ -3,49 +3,150 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
-// Reconciler moves records on that nobody else will.
-type Reconciler struct {
+// Runner reads what is there; the executor implements it.
+type Runner interface {
+	Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Result, error)
+	Links(ctx context.Context) (map[string]bool, error)
+	Watch(ctx context.Context, w ovsdb.Watch, changed func()) error
+}
+
+// Config is what a Reconciler works with.
+type Config struct {
+	Run     Runner
 	Records *lifecycle.Records
 	Outages *Outages
+	Store   *store.Store
+	Docker  Docker
+	// Rebuild makes a network that Docker has and the records do not.
+	Rebuild func(ctx context.Context, n topology.Network) error
+	Mode    string // of recovery, for the report
 	Log     *zap.Logger
 }
 
-// Recover takes back the requests that the last process did not finish, and
-// notes the endpoints whose ports are still deferred. What fails is tried
-// again by Watch.
+// Reconciler moves records on that nobody else will, and keeps in place what
+// they speak of.
+type Reconciler struct {
+	Config
+
+	started time.Time
+	wake    chan struct{}
+	changed chan struct{}
+
+	passing sync.Mutex
+	mended  map[ovs.Port]time.Time // when a port was last added anew; under passing
+
+	sweeping    sync.Mutex
+	old         map[string]bool // records that were complete at the last sweep; under sweeping
+	rebuilt     chan struct{}
+	rebuiltOnce sync.Once
+
+	said         string // the last complaint of Mind, which would repeat itself
+	noController bool   // when Mind last looked
+
+	mu      sync.Mutex
+	report  Report
+	unsaved bool
+}
+
+// New returns a reconciler of the records.
+func New(c Config) *Reconciler {
+	r := &Reconciler{
+		Config: c, started: time.Now(), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		mended: map[ovs.Port]time.Time{}, rebuilt: make(chan struct{}),
+	}
+	r.old = r.complete()
+	r.begin(c.Store.Report())
+	return r
+}
+
+// Rebuilt is closed once what Docker has and the records do not has been made
+// again, or could not be.
+func (r *Reconciler) Rebuilt() <-chan struct{} { return r.rebuilt }
+
+const (
+	// atOnce is how many half-made records are taken back side by side.
+	atOnce = 8
+	// firstAnswerWithin is how soon a database must answer at first. While
+	// dockerd starts, OVN central may be a container that it starts later.
+	firstAnswerWithin = time.Second
+	// firstPassWithin bounds the part of recovery that new networks and
+	// endpoints wait for.
+	firstPassWithin = 8 * time.Second
+)
+
+// Recover takes back the requests that the last process did not finish, notes
+// the endpoints whose ports are still deferred, and makes what is missing.
+// What fails is tried again by Watch and by Keep. Nothing here asks Docker.
 func (r *Reconciler) Recover(ctx context.Context) {
-	undone := 0
+	r.Outages.Ask(ctx, firstAnswerWithin, r.databases())
+	var endpoints, networks errgroup.Group
+	endpoints.SetLimit(atOnce)
+	networks.SetLimit(atOnce)
 	for id, e := range r.Records.Endpoints.List() {
 		switch {
 		case e.Phase != store.Ready:
-			undone++
-			if err := r.Records.Detach(ctx, id); err != nil {
-				r.Log.Warn("a half-made endpoint is still there", zap.String("endpoint", id), zap.Error(err))
-			}
+			endpoints.Go(func() error {
+				if err := r.Records.Detach(ctx, id); err != nil {
+					r.Log.Warn("a half-made endpoint is still there", zap.String("endpoint", id), zap.Error(err))
+					return nil
+				}
+				r.note(takenBack, "endpoint %.12s of network %.12s, which was %s", id, e.Data.NetworkID, e.Phase)
+				return nil
+			})
 		case e.Data.Deferred:
 			if n, err := r.Records.Network(e.Data.NetworkID); err == nil {
 				r.Outages.Retry(n.NB)
 			}
 		}
 	}
+	_ = endpoints.Wait() // they return no errors
 	for id, n := range r.Records.Networks.List() {
 		if n.Phase == store.Ready {
 			continue
 		}
-		undone++
-		if err := r.Records.RemoveNetwork(ctx, id); err != nil {
-			r.Log.Warn("a half-made network is still there", zap.String("network", id), zap.Error(err))
-		}
+		networks.Go(func() error {
+			if err := r.Records.RemoveNetwork(ctx, id); err != nil {
+				r.Log.Warn("a half-made network is still there", zap.String("network", id), zap.Error(err))
+				return nil
+			}
+			r.note(takenBack, "network %.12s (logical switch %s), which was %s", id, n.Data.Switch(), n.Phase)
+			return nil
+		})
 	}
-	r.Log.Info("state recovered", zap.Int("networks", r.Records.Networks.Len()), zap.Int("endpoints", r.Records.Endpoints.Len()), zap.Int("taken_back", undone))
+	_ = networks.Wait()
+	bounded, cancel := context.WithTimeout(ctx, firstPassWithin)
+	defer cancel()
+	if err := r.Pass(bounded); err != nil && ctx.Err() == nil {
+		r.Log.Warn("not all that is missing could be made, it will be tried again", zap.Error(err))
+		r.Wake()
+	}
+	r.Log.Info("state restored", zap.Int("networks", r.Records.Networks.Len()), zap.Int("endpoints", r.Records.Endpoints.Len()),
+		zap.Int("taken_back", len(r.Report().TakenBack)), zap.Int("repaired", len(r.Report().Repaired)), zap.Duration("took", time.Since(r.started)))
+	r.save()
+}
+
+// Reconcile is a pass and a sweep now, and returns the report.
+func (r *Reconciler) Reconcile(ctx context.Context) (Report, error) {
+	err := r.Pass(ctx)
+	if swept := r.Sweep(ctx); swept != nil {
+		err = errors.Join(err, fmt.Errorf("comparing with Docker's lists: %w", swept))
+	}
+	r.save()
+	return r.Report(), err
 }
 
 // How often a database that is away is asked, for how long, and the limit of
@@ -77,15 +178,33 @@ func (r *Reconciler) Watch(ctx context.Context) {
 				continue
 			}
 			if back {
-				r.Log.Info("northbound database answers", zap.String("nb", nb))
+				r.Log.Info("database answers", zap.String("database", nameOf(nb)))
+				r.Wake()
+				r.refill(ctx)
 			}
 			err := r.finish(ctx, nb)
 			if err != nil && ctx.Err() == nil {
-				r.Log.Warn("not all could be completed, it will be tried again", zap.String("nb", nb), zap.Error(err))
+				r.Log.Warn("not all could be completed, it will be tried again", zap.String("database", nameOf(nb)), zap.Error(err))
 			}
 			r.Outages.settle(nb, calls, err)
 		}
 	}
+}
+
+// refill makes the switches again of a database that comes back empty, which
+// the endpoints that waited for it need.
+func (r *Reconciler) refill(ctx context.Context) {
+	seen, err := r.observe(ctx)
+	if err = errors.Join(err, r.restoreSwitches(ctx, seen)); err != nil && ctx.Err() == nil {
+		r.Log.Debug("a pass will try it again", zap.Error(err))
+	}
+}
+
+func nameOf(nb string) string {
+	if nb == "" {
+		return "Open vSwitch"
+	}
+	return nb
 }
 
 // finish completes the records that waited for a database. Removals come
@@ -106,10 +225,21 @@ func (r *Reconciler) finish(ctx context.Context, nb string) error {
 			all = append(all, r.Records.RemoveNetwork(ctx, id))
 		}
 	}
+	var ports errgroup.Group
+	ports.SetLimit(atOnce)
+	var mu sync.Mutex
 	for id, e := range r.Records.Endpoints.List() {
-		if e.Phase == store.Ready && e.Data.Deferred && on(e.Data.NetworkID) {
-			all = append(all, r.Records.Complete(ctx, id))
+		if e.Phase != store.Ready || !e.Data.Deferred || !on(e.Data.NetworkID) {
+			continue
 		}
+		ports.Go(func() error {
+			err := r.Records.Complete(ctx, id)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, err)
+			return nil
+		})
 	}
+	_ = ports.Wait() // all has the errors, of each
 	return errors.Join(all...)
 }

@@ -1,0 +1,158 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// LockChassis takes the lock of the host's own settings: the next network must
+// see what this one stands on.
+func (r *Records) LockChassis(ctx context.Context) (func(), error) {
+	return r.Locks.Lock(ctx, "chassis")
+}
+
+// LookAtHost reads the chassis and one bridge.
+func (r *Records) LookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
+	results, err := r.Run.Transact(ctx, ovs.Look(r.Host.OVSDB, b, topology.Owner))
+	if err != nil {
+		return ovs.Chassis{}, fmt.Errorf("open vswitch not reachable at %q, start it (systemctl start openvswitch-switch): %w", r.Host.OVSDB, err)
+	}
+	return ovs.ReadLook(results), nil
+}
+
+// SetUp brings Open vSwitch to what the network needs, and completes n with
+// what was settled. It returns all that it did, also when it fails.
+func (r *Records) SetUp(ctx context.Context, n *topology.Network) (plan.Plan, error) {
+	var done plan.Plan
+	seen, err := r.lookTwice(ctx, n.Bridge())
+	if err != nil {
+		return done, err
+	}
+	want, err := r.wanted(ctx, n)
+	if err != nil {
+		return done, err
+	}
+	var settled topology.Settled
+	for {
+		var p plan.Plan
+		if p, settled, err = want.Plan(seen); err != nil {
+			return done, err
+		}
+		if err := r.Run.Apply(ctx, p); err != nil {
+			return done, fmt.Errorf("setting up this host's Open vSwitch for OVN, do ovsdb-server and ovs-vswitchd run? %w", err)
+		}
+		if !p.Empty() {
+			done.Steps = append(done.Steps, p.Steps...)
+			r.steady.Store(false)
+		}
+		// Only now it is known whether the kernel has a datapath for the bridge.
+		if seen.Bridge != nil {
+			break
+		}
+		if seen, err = r.LookAtHost(ctx, n.Bridge()); err != nil {
+			return done, err
+		}
+		if seen.Bridge == nil {
+			return done, fmt.Errorf("setting up this host's Open vSwitch for OVN: bridge %q went away", n.Bridge())
+		}
+	}
+	links, err := r.Run.Addresses(ctx)
+	if err != nil {
+		return done, err
+	}
+	asked := 0
+	if n.Options.MTUSet {
+		asked = n.Options.MTU
+	}
+	n.Host, n.Datapath = settled.SystemID, settled.Datapath
+	n.MTU, err = topology.MTU(asked, settled, links, n.Subnets)
+	return done, err
+}
+
+// touchWithin bounds the wait for an ovs-vswitchd that may be starting.
+const touchWithin = 8 * time.Second
+
+// lookTwice is LookAtHost, for a bridge that is not taken for one without a datapath
+// only because ovs-vswitchd is starting, or down: that is known once it has
+// answered a wait.
+func (r *Records) lookTwice(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
+	seen, err := r.LookAtHost(ctx, b)
+	if err != nil || seen.Bridge == nil || seen.Bridge.Open || seen.Bridge.Datapath == topology.Userspace {
+		return seen, err
+	}
+	touch := plan.New(plan.Step{Target: ovs.Local(r.Host.OVSDB), Ops: []plan.Op{ovs.BridgeTouch(b)}})
+	bounded, cancel := context.WithTimeout(ctx, touchWithin)
+	defer cancel()
+	if err := r.Run.Apply(bounded, touch); err != nil {
+		return seen, fmt.Errorf("ovs-vswitchd has not opened bridge %q and does not answer, start it (systemctl restart openvswitch-switch): %w", b, err)
+	}
+	if err := r.Run.Undo(ctx, touch); err != nil {
+		return seen, fmt.Errorf("looking whether bridge %q can be opened: %w", b, err)
+	}
+	return r.LookAtHost(ctx, b)
+}
+
+// wanted is what the network needs of the chassis.
+func (r *Records) wanted(ctx context.Context, n *topology.Network) (topology.Chassis, error) {
+	from, err := r.encapFrom(ctx, n.SB)
+	if err != nil {
+		return topology.Chassis{}, err
+	}
+	want := topology.Chassis{
+		OVSDB: r.Host.OVSDB, Instance: r.Instance, SystemID: n.Host, Bridge: n.Bridge(), SB: n.SB, EncapFrom: from.String(), InUse: r.OtherNetworks(n.ID),
+	}
+	if n.Options.EncapSet {
+		want.Encap = string(n.Options.Encap)
+	}
+	if n.Options.EncapIP.IsValid() {
+		want.EncapIP = n.Options.EncapIP.String()
+	}
+	return want, nil
+}
+
+// encapFrom returns the address that the host reaches the southbound database
+// from, which other hosts can therefore reach it at.
+func (r *Records) encapFrom(ctx context.Context, sb string) (netip.Addr, error) {
+	host, _, err := net.SplitHostPort(options.DialAddresses(sb)[0])
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("reading ovn.sb_connection %q: %w", sb, err)
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("resolving ovn.sb_connection's host %q: %w", host, err)
+		}
+		ip = found[0].Unmap()
+	}
+	return r.Run.RouteSource(ctx, ip)
+}
+
+// Steady completes the host's settings once it forwards.
+func (r *Records) Steady(ctx context.Context) error {
+	if r.steady.Load() {
+		return nil
+	}
+	unlock, err := r.LockChassis(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	seen, err := r.LookAtHost(ctx, "")
+	if err != nil {
+		return err
+	}
+	if err := r.Run.Apply(ctx, topology.Steady(r.Host.OVSDB, seen)); err != nil {
+		return err
+	}
+	r.steady.Store(true)
+	return nil
+}

@@ -1,0 +1,216 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// RestoreSwitch makes the logical switch of a complete network again, or its
+// use of one that is there.
+func (r *Records) RestoreSwitch(ctx context.Context, id string) error {
+	have, ok := r.Networks.Get(id)
+	if !ok {
+		return nil
+	}
+	unlock, err := r.lockSwitch(ctx, have.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if have, ok = r.Networks.Get(id); !ok || have.Phase != store.Ready {
+		return nil
+	}
+	n := have.Data
+	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+		for try := 1; ; try++ {
+			results, err := r.Run.Transact(ctx, n.Look())
+			if err != nil {
+				return fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
+			}
+			p, err := n.Plan(ovn.ReadLook(results))
+			if err != nil {
+				return err
+			}
+			err = r.Run.Apply(ctx, oneWay(p))
+			if try < tries && errors.Is(err, ovsdb.ErrTimedOut) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("making logical switch %q again: %w", n.Switch(), err)
+			}
+			return nil
+		}
+	})
+}
+
+// UpdateNetwork stores a change of a network that is complete, and that is no
+// more than a change of its record.
+func (r *Records) UpdateNetwork(ctx context.Context, id string, change func(*topology.Network)) error {
+	have, ok := r.Networks.Get(id)
+	if !ok {
+		return nil
+	}
+	unlock, err := r.lockSwitch(ctx, have.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if have, ok = r.Networks.Get(id); !ok || have.Phase != store.Ready {
+		return nil
+	}
+	change(&have.Data)
+	return r.putNetwork(have.Data, store.Ready)
+}
+
+// Lack is what an endpoint was seen to lack.
+type Lack struct {
+	Network  topology.Network
+	Endpoint topology.Endpoint
+	Updated  time.Time // of the record that this was found with
+	Work     topology.Work
+}
+
+// Restore makes what endpoints of networks in one northbound database lack, in
+// one invocation a program. An endpoint whose record has changed since is left
+// out: whoever changed it knows better. When the whole fails, each is tried
+// alone, so that one that cannot be restored does not keep the others.
+func (r *Records) Restore(ctx context.Context, nb string, lacks []Lack) error {
+	slices.SortFunc(lacks, func(a, b Lack) int { return strings.Compare(a.Endpoint.ID, b.Endpoint.ID) })
+	err := r.restore(ctx, nb, lacks)
+	if err == nil || len(lacks) == 1 || ctx.Err() != nil || isAway(err) {
+		return err
+	}
+	var all []error
+	for i := range lacks {
+		if err := r.restore(ctx, nb, lacks[i:i+1]); err != nil {
+			all = append(all, fmt.Errorf("restoring endpoint %q: %w", lacks[i].Endpoint.ID, err))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// restore holds the locks of all the endpoints, taken in the order of their
+// ids: nobody else holds more than one.
+func (r *Records) restore(ctx context.Context, nb string, lacks []Lack) error {
+	var work []topology.Work
+	for _, l := range lacks {
+		unlock, err := r.lockEndpoint(ctx, l.Endpoint.ID)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if have, ok := r.Endpoints.Get(l.Endpoint.ID); ok && have.Updated.Equal(l.Updated) && !r.Leaving(l.Endpoint.ID, have.Phase) {
+			work = append(work, l.Work)
+		}
+	}
+	var north, host error
+	var both sync.WaitGroup
+	both.Go(func() { host = r.Run.Apply(ctx, oneWay(r.Host.Plan(work...))) })
+	if p := oneWay(topology.North(nb, work...)); !p.Empty() {
+		both.Go(func() {
+			north = r.onNorth(ctx, nb, func(ctx context.Context) error { return r.Run.Apply(ctx, p) })
+		})
+	}
+	both.Wait()
+	return errors.Join(host, north)
+}
+
+// Adopt stores an endpoint that is there, and that Docker knows, but that has
+// no record any more. It reports whether it did.
+func (r *Records) Adopt(ctx context.Context, e topology.Endpoint) (bool, error) {
+	unlock, err := r.lockEndpoint(ctx, e.ID)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if _, ok := r.Endpoints.Get(e.ID); ok || r.Removed(e.ID) {
+		return false, nil
+	}
+	if _, err := r.Network(e.NetworkID); err != nil {
+		return false, err
+	}
+	return true, r.putEndpoint(e, store.Ready)
+}
+
+// CollectEndpoint removes what is there of an endpoint that has no record: its
+// names follow from its id. NB is "" when there is nothing of it in a
+// northbound database.
+func (r *Records) CollectEndpoint(ctx context.Context, nb, id string) error {
+	unlock, err := r.lockEndpoint(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, ok := r.Endpoints.Get(id); ok {
+		return nil
+	}
+	r.removed.Store(id, true)
+	return r.remove(ctx, topology.Network{NB: nb}, topology.Endpoint{ID: id, MAC: topology.MAC(nil, id)}, nb != "")
+}
+
+// Forget removes an endpoint, also one whose record was lost: nobody asks for
+// its removal again.
+func (r *Records) Forget(ctx context.Context, network, id string) error {
+	if _, ok := r.Endpoints.Get(id); ok || r.Removed(id) {
+		return r.Detach(ctx, id)
+	}
+	nb := ""
+	if n, ok := r.Networks.Get(network); ok {
+		nb = n.Data.NB
+	}
+	err := r.CollectEndpoint(ctx, nb, id)
+	if isAway(err) {
+		// Most likely there is nothing; what there is will be found without a
+		// record, and removed.
+		r.Log.Warn("an endpoint without a record may have left something", zap.String("endpoint", id), zap.Error(err))
+		return nil
+	}
+	return err
+}
+
+// CollectNetwork ends the use of a logical switch by a network that has no
+// record, and removes the switch when that was the last.
+func (r *Records) CollectNetwork(ctx context.Context, n topology.Network) error {
+	unlock, err := r.lockSwitch(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, ok := r.Networks.Get(n.ID); ok {
+		return nil
+	}
+	return r.removeSwitch(ctx, n)
+}
+
+// Removed reports whether this process has removed the network or endpoint:
+// Docker may list it a moment longer.
+func (r *Records) Removed(id string) bool {
+	_, removed := r.removed.Load(id)
+	return removed
+}
+
+// evict removes the endpoints of the network that hold an address of the new
+// one. Docker gives an address again only after it has removed the endpoint
+// that had it: they are left from a time when nobody told us.
+func (r *Records) evict(ctx context.Context, e topology.Endpoint) {
+	for id, other := range r.Endpoints.List() {
+		if id == e.ID || other.Data.NetworkID != e.NetworkID || other.Phase != store.Ready || !share(other.Data.Addresses, e.Addresses) {
+			continue
+		}
+		err := r.Detach(ctx, id)
+		r.Log.Warn("removed an endpoint that Docker has removed before, for its address is given to another",
+			zap.String("endpoint", id), zap.String("for", e.ID), zap.Error(err))
+	}
+}

@@ -1,0 +1,224 @@
+package reconcile
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+const (
+	// settle gathers the changes of a moment into one pass: who deletes a bridge
+	// deletes its ports.
+	settle = 200 * time.Millisecond
+	// passEvery is the pause between passes when nothing calls for one.
+	passEvery = 5 * time.Minute
+	// rest is the least pause between passes: containers that end are changes
+	// too.
+	rest = time.Second
+	// watchAgain is the pause before a watch that was lost begins again.
+	watchAgain = time.Second
+)
+
+// Wake asks for a pass. It does not block.
+func (r *Reconciler) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Changed says that a record has changed, and with it perhaps the databases
+// that are to be watched. It does not block.
+func (r *Reconciler) Changed() {
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Keep keeps what the records speak of in place until the context ends: it
+// watches the databases for what others delete, and makes it again.
+func (r *Reconciler) Keep(ctx context.Context) {
+	var watches sync.WaitGroup
+	defer watches.Wait()
+	watched := map[string]context.CancelFunc{}
+	defer func() {
+		for _, stop := range watched {
+			stop()
+		}
+	}()
+	regular := time.NewTicker(passEvery)
+	defer regular.Stop()
+	for {
+		r.watchDatabases(ctx, watched, &watches)
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.changed:
+			if !pause(ctx, settle) {
+				return
+			}
+			continue
+		case <-r.wake:
+		case <-regular.C:
+		}
+		if !pause(ctx, settle) {
+			return
+		}
+		if err := r.Pass(ctx); err != nil && ctx.Err() == nil {
+			r.Log.Warn("not all that is missing could be made", zap.Error(err))
+		}
+		r.save()
+		if !pause(ctx, rest) {
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// watchDatabases begins and ends watches, so that those databases are watched
+// that complete networks stand on.
+func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]context.CancelFunc, all *sync.WaitGroup) {
+	wanted := r.databases()
+	if len(wanted) > 0 {
+		wanted[""] = true // Open vSwitch
+	}
+	for key, stop := range watched {
+		if !wanted[key] {
+			stop()
+			delete(watched, key)
+		}
+	}
+	marks := map[string]string{"owner": topology.Owner, "instance": r.Records.Instance}
+	for key := range wanted {
+		if watched[key] != nil {
+			continue
+		}
+		var one context.Context
+		one, watched[key] = context.WithCancel(ctx)
+		watches := ovn.Watches(key, topology.Owner, r.Records.Instance)
+		if key == "" {
+			watches = ovs.Watches(r.Records.Host.OVSDB, marks)
+		}
+		for _, w := range watches {
+			all.Go(func() { r.watch(one, key, w) })
+		}
+	}
+}
+
+// watch wakes Keep for each change, and when it begins: what was changed
+// before is not told.
+func (r *Reconciler) watch(ctx context.Context, key string, w ovsdb.Watch) {
+	for {
+		begun := time.AfterFunc(settle, r.Wake)
+		err := r.Run.Watch(ctx, w, r.Wake)
+		begun.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		r.Log.Debug("a watch ended", zap.String("server", w.Server), zap.String("table", w.Table), zap.Error(err))
+		r.Outages.Check(ctx, key)
+		for {
+			if !pause(ctx, watchAgain) {
+				return
+			}
+			if !r.Outages.Down(key) {
+				break
+			}
+		}
+	}
+}
+
+// Mind compares the records with Docker's lists, at first as soon as Docker
+// answers, until the context ends. It also makes OVN's containers again where
+// they are gone.
+func (r *Reconciler) Mind(ctx context.Context) {
+	for {
+		next := sweepEvery
+		if err := r.Sweep(ctx); err != nil {
+			if text := err.Error(); text != r.said && ctx.Err() == nil {
+				r.said = text
+				r.Log.Warn("what Docker has could not be compared with the records, it will be tried again", zap.Error(err))
+			}
+			next = askDockerEvery
+		}
+		r.save()
+		until := time.Now().Add(next)
+		for time.Now().Before(until) {
+			if !pause(ctx, min(reviveEvery, next)) {
+				return
+			}
+			r.revive(ctx)
+		}
+	}
+}
+
+const (
+	// reviveEvery is how often OVN's containers are looked for while the
+	// northbound database is away.
+	reviveEvery = 5 * time.Second
+	// reviveAfter is how long it must be away: dockerd restarts a container
+	// sooner.
+	reviveAfter  = 5 * time.Second
+	reviveWithin = time.Minute
+)
+
+// revive makes OVN central again for a database that stays away, and an
+// ovn-controller for a host without one.
+func (r *Reconciler) revive(ctx context.Context) {
+	away := r.Outages.List()
+	controller := r.Docker.ControllerRuns(ctx)
+	for nb := range r.databases() {
+		since, down := away[nb]
+		lost := down && time.Since(since) >= reviveAfter
+		n, ok := r.autoCreated(nb)
+		if !ok || !lost && (controller || !r.noController) {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, reviveWithin)
+		conns, err := r.Docker.Revive(bounded, central.Request{NB: n.NB, SB: n.SB, Overlay: n.Options.OverlayNetwork, AutoCreate: true})
+		cancel()
+		switch {
+		case err != nil && err.Error() != r.said && ctx.Err() == nil:
+			r.said = err.Error()
+			r.Log.Warn("OVN could not be started again", zap.String("nb", nb), zap.Error(err))
+		case err == nil && conns.NB != nb:
+			r.Log.Warn("OVN central is at another address than before: remove and create the networks that use it",
+				zap.String("was", nb), zap.String("is", conns.NB))
+		}
+	}
+	// One that is starting, or being upgraded, comes by itself.
+	r.noController = !controller
+}
+
+// autoCreated returns a network that asked for its OVN central to be made.
+func (r *Reconciler) autoCreated(nb string) (topology.Network, bool) {
+	networks := r.Records.Networks.List()
+	for _, id := range sorted(networks) {
+		if n := networks[id]; n.Phase == store.Ready && n.Data.NB == nb && n.Data.Options.AutoCreate {
+			return n.Data, true
+		}
+	}
+	return topology.Network{}, false
+}
+
+func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

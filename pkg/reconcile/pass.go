@@ -1,0 +1,260 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+const (
+	// readWithin bounds one read of a database.
+	readWithin = 4 * time.Second
+	// together is how many endpoints share an invocation. Each takes some 800
+	// bytes of arguments, of which Linux allows 2 MiB; and a request for one of
+	// them waits until all are done.
+	together = 100
+	// mendEvery is how often a port that ovs-vswitchd cannot open is added anew.
+	mendEvery = time.Minute
+)
+
+// observed is one look at all that the records speak of.
+type observed struct {
+	before map[string]time.Time // by id, when each record had changed before the look
+	local  *ovs.Inventory       // nil when Open vSwitch does not answer
+	links  map[string]bool
+	north  map[string]ovn.Inventory // by connection, of those that answer
+}
+
+// Pass compares the records with what is there and makes what is missing. What
+// is there and ours but has no record is left to Sweep.
+func (r *Reconciler) Pass(ctx context.Context) error {
+	r.passing.Lock()
+	defer r.passing.Unlock()
+	seen, err := r.observe(ctx)
+	all := []error{err, r.restoreHost(ctx, &seen), r.restoreSwitches(ctx, seen)}
+	return errors.Join(append(all, r.restoreEndpoints(ctx, seen)...)...)
+}
+
+func (r *Reconciler) observe(ctx context.Context) (observed, error) {
+	seen := observed{before: map[string]time.Time{}, north: map[string]ovn.Inventory{}}
+	for id, n := range r.Records.Networks.List() {
+		seen.before[id] = n.Updated
+	}
+	for id, e := range r.Records.Endpoints.List() {
+		seen.before[id] = e.Updated
+	}
+	var all []error
+	all = append(all, r.observeHost(ctx, &seen))
+	for nb := range r.databases() {
+		if r.Outages.Down(nb) {
+			continue
+		}
+		bounded, cancel := context.WithTimeout(ctx, readWithin)
+		results, err := r.Run.Transact(bounded, ovn.TakeInventory(nb, topology.Owner))
+		cancel()
+		if err != nil {
+			if executor.IsUnreachable(err) && ctx.Err() == nil {
+				r.Outages.Report(nb)
+			}
+			all = append(all, fmt.Errorf("reading the northbound database at %q: %w", nb, err))
+			continue
+		}
+		seen.north[nb] = ovn.ReadInventory(results)
+	}
+	return seen, errors.Join(all...)
+}
+
+// changed reports whether the record is another one than before the look: then
+// what was seen says nothing about it. Times are compared, not ordered: the
+// clock may be set back.
+func (o observed) changed(id string, updated time.Time) bool {
+	was, known := o.before[id]
+	return !known || !was.Equal(updated)
+}
+
+func (r *Reconciler) observeHost(ctx context.Context, seen *observed) error {
+	bounded, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	results, err := r.Run.Transact(bounded, ovs.TakeInventory(r.Records.Host.OVSDB, topology.Owner))
+	if err != nil {
+		if executor.IsUnreachable(err) && ctx.Err() == nil {
+			r.Outages.Report("")
+		}
+		return fmt.Errorf("reading Open vSwitch's database at %q: %w", r.Records.Host.OVSDB, err)
+	}
+	links, err := r.Run.Links(bounded)
+	if err != nil {
+		return fmt.Errorf("reading the host's links: %w", err)
+	}
+	local := ovs.ReadInventory(results)
+	seen.local, seen.links = &local, links
+	return nil
+}
+
+// databases are the northbound databases of complete networks.
+func (r *Reconciler) databases() map[string]bool {
+	all := map[string]bool{}
+	for _, n := range r.Records.Networks.List() {
+		if n.Phase == store.Ready {
+			all[n.Data.NB] = true
+		}
+	}
+	return all
+}
+
+// restoreHost makes the bridge and the chassis' settings again. A setting that
+// contradicts is an administrator's, and an error in the log.
+func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
+	if seen.local == nil {
+		return nil
+	}
+	networks := r.Records.Networks.List()
+	for _, id := range sorted(networks) {
+		n := networks[id]
+		if n.Phase != store.Ready || n.Data.Stands(*seen.local) {
+			continue
+		}
+		unlock, err := r.Records.LockChassis(ctx)
+		if err != nil {
+			return err
+		}
+		was := n.Data
+		_, err = r.Records.SetUp(ctx, &n.Data)
+		unlock()
+		if err == nil {
+			err = r.Records.Steady(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("restoring what network %q needs of this host: %w", id, err)
+		}
+		r.note(repaired, "bridge %s and the chassis' settings", n.Data.Bridge())
+		if n.Data.Host != was.Host || n.Data.Datapath != was.Datapath {
+			if err := r.Records.UpdateNetwork(ctx, id, func(have *topology.Network) {
+				have.Host, have.Datapath = n.Data.Host, n.Data.Datapath
+			}); err != nil {
+				return err
+			}
+			if now, ok := r.Records.Networks.Get(id); ok {
+				seen.before[id] = now.Updated
+			}
+		}
+		if err := r.observeHost(ctx, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) restoreSwitches(ctx context.Context, seen observed) error {
+	var all []error
+	networks := r.Records.Networks.List()
+	for _, id := range sorted(networks) {
+		n := networks[id]
+		north, ok := seen.north[n.Data.NB]
+		if !ok || n.Phase != store.Ready || seen.changed(id, n.Updated) {
+			continue
+		}
+		if n.Data.Database != north.Database {
+			r.Log.Warn("the northbound database is another one than before, it is filled from the stored state",
+				zap.String("nb", n.Data.NB), zap.String("network", id), zap.String("was", n.Data.Database), zap.String("is", north.Database))
+			all = append(all, r.Records.UpdateNetwork(ctx, id, func(have *topology.Network) { have.Database = north.Database }))
+		}
+		if n.Data.Holds(north.Switches[n.Data.Switch()]) {
+			continue
+		}
+		if err := r.Records.RestoreSwitch(ctx, id); err != nil {
+			all = append(all, fmt.Errorf("restoring network %q: %w", id, err))
+			continue
+		}
+		r.note(repaired, "logical switch %s of network %.12s", n.Data.Switch(), id)
+	}
+	return errors.Join(all...)
+}
+
+func (r *Reconciler) restoreEndpoints(ctx context.Context, seen observed) []error {
+	lacks := map[string][]lifecycle.Lack{}
+	networks := r.Records.Networks.List()
+	for id, e := range r.Records.Endpoints.List() {
+		n, ok := networks[e.Data.NetworkID]
+		if !ok || n.Phase != store.Ready || r.Records.Leaving(id, e.Phase) || e.Phase != store.Ready || seen.changed(id, e.Updated) {
+			continue
+		}
+		work := r.missing(n.Data, e.Data, seen)
+		if !work.Nothing() {
+			lacks[n.Data.NB] = append(lacks[n.Data.NB], lifecycle.Lack{Network: n.Data, Endpoint: e.Data, Updated: e.Updated, Work: work})
+		}
+	}
+	var all []error
+	for nb, list := range lacks {
+		for chunk := range slices.Chunk(list, together) {
+			if err := r.Records.Restore(ctx, nb, chunk); err != nil {
+				all = append(all, err)
+				continue
+			}
+			for _, l := range chunk {
+				r.note(repaired, "endpoint %.12s of network %.12s: %s", l.Endpoint.ID, l.Network.ID, describe(l.Work))
+			}
+		}
+	}
+	return all
+}
+
+// missing is what the endpoint lacks of what could be seen.
+func (r *Reconciler) missing(n topology.Network, e topology.Endpoint, seen observed) topology.Work {
+	var have topology.Attached
+	north, northSeen := seen.north[n.NB]
+	if p, ok := north.Ports[e.SwitchPort()]; ok {
+		have.Port = &p
+	}
+	port := ovs.Port(e.HostLink())
+	if seen.local != nil {
+		if i, ok := seen.local.Interfaces[port]; ok {
+			have.Interface = &i
+		}
+		have.Link = seen.links[e.HostLink()]
+	}
+	work := e.Missing(n, r.Records.Host, have)
+	if !northSeen || e.Deferred {
+		work.North = nil // Complete makes what is deferred
+	}
+	if seen.local == nil {
+		work = topology.Work{North: work.North}
+	}
+	if len(work.Unplug) > 0 && len(work.Plug) > 0 {
+		// The error may have a cause that adding the port again does not mend.
+		if last, ok := r.mended[port]; ok && time.Since(last) < mendEvery {
+			return topology.Work{North: work.North}
+		}
+		r.mended[port] = time.Now()
+	}
+	return work
+}
+
+func describe(w topology.Work) string {
+	var parts []string
+	if len(w.North) > 0 {
+		parts = append(parts, "logical switch port made")
+	}
+	if len(w.Veth) > 0 {
+		parts = append(parts, "veth pair made")
+	}
+	switch {
+	case len(w.Plug) > 0:
+		parts = append(parts, "OVS port made")
+	case len(w.Unplug) > 0:
+		parts = append(parts, "OVS port removed, its link is gone")
+	}
+	return strings.Join(parts, ", ")
+}

@@ -28,13 +28,15 @@ docker-build: build images ## the plugin's image, ovs-container-network:rootfs
 rootfs: build ## what docker plugin create takes, build/plugin
 	@hack/rootfs.sh
 
-.PHONY: plugin-create enable disable logs dev-run
+.PHONY: plugin-create enable disable upgrade logs dev-run
 plugin-create: rootfs images ## the plugin, ovs-container-network:latest, not enabled yet
 	@hack/plugin.sh create
 enable: ## enable the plugin
 	@hack/plugin.sh enable
 disable: ## disable the plugin, networks or not; running containers keep their traffic
 	@hack/plugin.sh disable
+upgrade: rootfs images ## this checkout's plugin in place of the one that is installed; networks and containers stay (sudo)
+	@hack/plugin.sh upgrade
 logs: ## the plugin's log lines (FOLLOW=1 goes on)
 	@hack/logs.sh
 dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (sudo)

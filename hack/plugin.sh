@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The plugin's life on this machine's Docker: plugin.sh create | enable | disable | remove
+# The plugin's life on this machine's Docker: plugin.sh create | enable | disable | remove | upgrade
 
 # shellcheck source=hack/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -49,6 +49,59 @@ create() {
 	fi
 }
 
+# data: where Docker keeps the plugin's state on this machine.
+data() { echo "$(docker info -f '{{.DockerRootDir}}')/plugins/$(docker plugin inspect -f '{{.Id}}' "$plugin")/propagated-mount/data"; }
+
+# upgrade: the plugin that was built takes the place of the one that is installed, under its networks and containers.
+# docker plugin upgrade pulls from a registry only, and docker plugin rm removes the state with the plugin; so the
+# state is carried over. Containers keep their traffic meanwhile: it needs Open vSwitch and ovn-controller only.
+upgrade() {
+	need_root make upgrade
+	[ -f "$build/plugin/config.json" ] || die "build/plugin is missing; run: make rootfs"
+	local saved state
+	# Beside Docker's own files: on the file system of the state, and there after a power cut in between.
+	saved=$(docker info -f '{{.DockerRootDir}}')/$name-upgrade
+	rm -rf "$saved.part"
+	if ! plugin_exists; then
+		[ -d "$saved" ] || mkdir -m 700 "$saved" # nothing to carry over
+	elif [ "$(installed)" != "$(wanted)" ]; then
+		disable
+		mkdir -m 700 "$saved.part"
+		state=$(data)
+		[ ! -d "$state" ] || cp -a "$state" "$saved.part/data"
+		settings >"$saved.part/settings"
+		sync -f "$saved.part"
+		rm -rf "$saved"
+		mv -T "$saved.part" "$saved"
+		docker plugin rm -f "$plugin" >/dev/null
+	elif [ ! -d "$saved" ]; then
+		say "plugin $plugin is up to date"
+		enable
+		return
+	fi
+	restore "$saved"
+	enable
+}
+
+# restore SAVED: creates the plugin, unless it is there, with the state and the settings that upgrade saved.
+restore() {
+	local saved=$1 state kept=()
+	plugin_exists || quietly docker plugin create "$plugin" "$build/plugin" ||
+		die "the new plugin could not be created; the state is safe in $saved, and make upgrade goes on from there"
+	state=$(data)
+	if [ -d "$saved/data" ]; then
+		mkdir -p "$(dirname "$state")"
+		rm -rf "$state"
+		cp -a "$saved/data" "$state"
+		sync -f "$state"
+	fi
+	[ ! -f "$saved/settings" ] || mapfile -t kept <"$saved/settings"
+	[ "${#kept[@]}" -eq 0 ] || docker plugin set "$plugin" "${kept[@]}" ||
+		die "the settings ${kept[*]} are not taken by this version; remove $saved/settings, run make upgrade, and set them anew"
+	rm -rf "$saved"
+	say "created plugin $plugin, with the state and the settings of the one before"
+}
+
 enable() {
 	plugin_exists || die "plugin $plugin is not there; run: make plugin-create"
 	if plugin_enabled; then
@@ -72,6 +125,6 @@ disable() {
 
 need_docker
 case ${1:-} in
-create | enable | disable | remove) "$1" ;;
-*) die "usage: hack/plugin.sh create|enable|disable|remove" ;;
+create | enable | disable | remove | upgrade) "$1" ;;
+*) die "usage: hack/plugin.sh create|enable|disable|remove|upgrade" ;;
 esac

@@ -111,8 +111,7 @@ ovs
 "$root/hack/build.sh"
 "$root/hack/rootfs.sh"
 docker network inspect docker_gwbridge >/dev/null 2>&1 || made_add gwbridge
-"$root/hack/plugin.sh" create
-"$root/hack/plugin.sh" enable
+"$root/hack/plugin.sh" upgrade
 install_command
 boot_order
 [ -n "${QUICK_START:-}" ] || say "installed; next: docker network create --driver $plugin …, or: sudo make quick-start"

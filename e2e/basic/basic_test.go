@@ -32,7 +32,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		for _, name := range []string{"ovn-central", "ovn-controller"} {
 			Expect(l.MustDocker(ctx, "inspect", "-f",
 				`{{.State.Running}} {{.HostConfig.Privileged}} {{.HostConfig.RestartPolicy.Name}} {{index .Config.Labels "owner"}}`, name)).
-				To(Equal("true false unless-stopped "+lab.Owner), name)
+				To(Equal("true false always "+lab.Owner), name)
 		}
 		Expect(l.MustDocker(ctx, "volume", "ls", "-q")).To(ContainSubstring("ovn-central-db"))
 		Expect(l.Must(ctx, "ovs-vsctl", "list-br")).To(Equal("br-int"))

@@ -1,0 +1,257 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+)
+
+const (
+	folder  = "/var/tmp/faults"
+	binary  = folder + "/ovs-container-network"
+	data    = folder + "/data"
+	driver  = "ovs-dev"
+	socket  = "/run/docker/plugins/" + driver + ".sock"
+	control = folder + "/control.sock"
+)
+
+var programs = []string{"ovn-nbctl", "ovn-sbctl", "ovs-vsctl", "ovsdb-client", "ip", "ethtool"}
+
+// install runs the plugin as it is, outside of Docker, behind wrapped programs, and starts it again whenever it ends.
+func install(ctx context.Context, l *lab.Lab, wrap string) {
+	GinkgoHelper()
+	Expect(l.CopyIn(ctx, filepath.Join(host.PluginDir(), "..", "ovs-container-network"), binary)).To(Succeed())
+	Expect(l.CopyIn(ctx, wrap, folder+"/wrap")).To(Succeed())
+	l.Must(ctx, "mkdir", "-p", data, folder+"/real", folder+"/bin", filepath.Dir(socket))
+	for _, p := range programs {
+		l.Must(ctx, "ln", "-s", l.Must(ctx, "which", p), folder+"/real/"+p)
+		l.Must(ctx, "ln", "-s", folder+"/wrap", folder+"/bin/"+p)
+	}
+	supervise := "while [ ! -e " + folder + "/stop ]; do PATH=" + folder + "/bin:$PATH PLUGIN_SOCKET=" + socket + " PLUGIN_DATA_DIR=" + data +
+		" PLUGIN_CONTROL_SOCKET=" + control + " " + binary + " serve; sleep 0.1; done"
+	_, err := l.Start(ctx, "/var/log/faults.log", "sh", "-c", supervise)
+	Expect(err).NotTo(HaveOccurred())
+	listens(ctx, l)
+}
+
+// listens waits until the plugin has recovered.
+func listens(ctx context.Context, l *lab.Lab) {
+	GinkgoHelper()
+	lab.Soon(ctx, func(g Gomega) {
+		out, err := l.Run(ctx, binary, "status", "--json", "--socket", control)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(out).To(ContainSubstring(`"ready": true`))
+	})
+}
+
+// flow is a request of Docker, with what comes before it.
+type flow struct {
+	name   string
+	before func(ctx context.Context, l *lab.Lab)
+	try    []string // a docker command
+	// again brings the host to what try should have, whatever became of it.
+	again func(ctx context.Context, l *lab.Lab)
+	cuts  int // lines of its ip batch
+}
+
+var n1 = lab.Net{Name: "n1", Driver: driver, Subnet: "10.1.0.0/24", Switch: "ls-1"}
+
+func makeNetwork(ctx context.Context, l *lab.Lab) { l.Network(ctx, n1) }
+
+func makeContainer(ctx context.Context, l *lab.Lab) {
+	makeNetwork(ctx, l)
+	l.Container(ctx, "c1", "n1")
+}
+
+// ensureNetwork and the others do what a user does who reads an error.
+func ensureNetwork(ctx context.Context, l *lab.Lab) {
+	if _, err := l.Docker(ctx, "network", "inspect", "n1"); err != nil {
+		makeNetwork(ctx, l)
+	}
+	l.Container(ctx, "c2", "n1")
+	l.Container(ctx, "c3", "n1")
+	l.Ping(ctx, "c2", "c3")
+}
+
+func ensureContainer(ctx context.Context, l *lab.Lab) {
+	if _, err := l.Docker(ctx, "start", "c1"); err != nil {
+		_, _ = l.Docker(ctx, "rm", "-f", "c1") // not even made
+		l.Container(ctx, "c1", "n1")
+	}
+	l.Container(ctx, "c2", "n1")
+	l.Ping(ctx, "c2", l.AddressOf(ctx, "c1", "n1"))
+}
+
+func ensureNoContainer(ctx context.Context, l *lab.Lab) {
+	_, _ = l.Docker(ctx, "rm", "-f", "c1") // gone for Docker, most likely
+	l.Container(ctx, "c2", "n1", "--ip", "10.1.0.2")
+	l.Container(ctx, "c3", "n1")
+	l.Ping(ctx, "c3", "c2")
+}
+
+func ensureNoNetwork(ctx context.Context, l *lab.Lab) {
+	_, _ = l.Docker(ctx, "network", "rm", "n1")
+	ensureNetwork(ctx, l)
+}
+
+var flows = []flow{
+	{"create network", func(context.Context, *lab.Lab) {}, n1.Args(), ensureNetwork, 0},
+	{"create endpoint and join", makeNetwork, []string{"run", "-d", "--name", "c1", "--network", "n1", host.ImageDemo}, ensureContainer, 4},
+	{"leave and delete endpoint", makeContainer, []string{"rm", "-f", "c1"}, ensureNoContainer, 2},
+	{"delete network", makeNetwork, []string{"network", "rm", "n1"}, ensureNoNetwork, 0},
+}
+
+// attempt is one fault in one flow.
+type attempt struct {
+	flow flow
+	mode string
+	at   int
+}
+
+func (a attempt) String() string { return fmt.Sprintf("%s, %s command %d", a.flow.name, a.mode, a.at) }
+
+// clean removes what the flows make.
+func clean(ctx context.Context, l *lab.Lab) {
+	GinkgoHelper()
+	for _, c := range []string{"c1", "c2", "c3"} {
+		_, _ = l.Docker(ctx, "rm", "-f", c)
+	}
+	_, _ = l.Docker(ctx, "network", "rm", "n1")
+}
+
+// fault arms the wrapped programs; disarm says whether it came to pass, and how many there were.
+func arm(ctx context.Context, l *lab.Lab, mode string, at int) {
+	GinkgoHelper()
+	l.Must(ctx, "rm", "-f", folder+"/count", folder+"/fired")
+	Expect(l.WriteFile(ctx, folder+"/control", fmt.Appendf(nil, `{"At": %d, "Mode": %q}`, at, mode), 0o600)).To(Succeed())
+}
+
+func disarm(ctx context.Context, l *lab.Lab) (fired string, all []string) {
+	GinkgoHelper()
+	l.Must(ctx, "rm", "-f", folder+"/control")
+	fired, _ = l.Run(ctx, "cat", folder+"/fired")
+	count, _ := l.Run(ctx, "cat", folder+"/count")
+	return fired, strings.Fields(count)
+}
+
+// records are the plugin's state files.
+func records(ctx context.Context, l *lab.Lab) []string {
+	GinkgoHelper()
+	return l.Lines(ctx, "find", data+"/networks", data+"/endpoints", "-type", "f")
+}
+
+// run tries one fault: whatever Docker is told, trying again works, and when all is removed the host is as before.
+func run(ctx context.Context, l *lab.Lab, a attempt, before lab.State, files []string) (fired bool) {
+	GinkgoHelper()
+	By(l.Name() + ": " + a.String())
+	a.flow.before(ctx, l)
+	arm(ctx, l, a.mode, a.at)
+	_, told := l.Docker(ctx, a.flow.try...)
+	what, _ := disarm(ctx, l)
+	listens(ctx, l)
+	a.flow.again(ctx, l)
+	clean(ctx, l)
+	lab.Soon(ctx, func(g Gomega) {
+		g.Expect(l.Changes(ctx, before)).To(BeEmpty(), "after %s (%s); Docker said %v", a, what, told)
+		g.Expect(records(ctx, l)).To(ConsistOf(files), "after %s (%s)", a, what)
+	})
+	return what != ""
+}
+
+var _ = It("is killed, or its commands fail, at every step of every request", Label("faults"), func(ctx SpecContext) {
+	wrap := filepath.Join(GinkgoT().TempDir(), "wrap")
+	build := exec.CommandContext(ctx, "go", "build", "-o", wrap, "./wrap")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
+
+	var tried, missed []string
+	var mu sync.Mutex
+	var both sync.WaitGroup
+	for i, l := range labs {
+		both.Go(func() {
+			defer GinkgoRecover()
+			t, m := every(ctx, l, wrap, i)
+			mu.Lock()
+			defer mu.Unlock()
+			tried, missed = append(tried, t...), append(missed, m...)
+		})
+	}
+	both.Wait()
+	AddReportEntry("faults", fmt.Sprintf("%d tried", len(tried)))
+	GinkgoWriter.Printf("%d faults tried; not reached: %q\n", len(tried), missed)
+	Expect(len(tried)).To(BeNumerically(">", 40))
+	Expect(len(missed)).To(BeNumerically("<", len(tried)/10), "faults that were not reached: %q", missed)
+}, NodeTimeout(10*time.Minute))
+
+// every tries the faults of one host's share, while the containers of another network talk.
+func every(ctx context.Context, l *lab.Lab, wrap string, share int) (tried, missed []string) {
+	GinkgoHelper()
+	install(ctx, l, wrap)
+	DeferCleanup(func(ctx SpecContext) {
+		l.Must(ctx, "touch", folder+"/stop")
+		for _, pid := range l.Lines(ctx, "pidof", binary) {
+			l.Must(ctx, "kill", pid)
+		}
+	}, NodeTimeout(time.Minute))
+	steady := lab.Net{Name: "steady", Driver: driver, Subnet: "10.9.0.0/24", Switch: "ls-steady", Auto: true}
+	l.Network(ctx, steady)
+	l.Container(ctx, "steady1", "steady")
+	l.Container(ctx, "steady2", "steady")
+	traffic := l.Traffic(ctx, "steady1", "steady2", "steady")
+	makeContainer(ctx, l) // so that all that Docker makes once is there
+	clean(ctx, l)
+	time.Sleep(time.Second)
+	before, files := l.State(ctx), records(ctx, l)
+	turn := 0
+	for _, f := range flows {
+		steps := length(ctx, l, f)
+		By(fmt.Sprintf("%s: %s takes %q", l.Name(), f.name, steps))
+		for at := range steps {
+			for _, mode := range modes(f, steps[at]) {
+				if turn++; turn%len(labs) != share {
+					continue
+				}
+				a := attempt{f, mode, at + 1}
+				tried = append(tried, a.String())
+				if !run(ctx, l, a, before, files) {
+					missed = append(missed, a.String())
+				}
+			}
+		}
+	}
+	Expect(traffic.Ends(ctx).Lost).To(BeZero(), "packets of containers that have nothing to do with it")
+	return tried, missed
+}
+
+// length runs the flow without a fault and returns the programs that it takes.
+func length(ctx context.Context, l *lab.Lab, f flow) []string {
+	GinkgoHelper()
+	f.before(ctx, l)
+	time.Sleep(1500 * time.Millisecond) // a pass after what was before
+	arm(ctx, l, "none", 1000)
+	l.MustDocker(ctx, f.try...)
+	_, steps := disarm(ctx, l)
+	clean(ctx, l)
+	return steps
+}
+
+func modes(f flow, program string) []string {
+	all := []string{"kill-before", "kill-after", "fail", "fail-after"}
+	if program == "ip" {
+		for i := range f.cuts {
+			all = append(all, fmt.Sprintf("cut-%d", i+1))
+		}
+	}
+	return all
+}

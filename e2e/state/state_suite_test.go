@@ -1,0 +1,31 @@
+// Package state_test damages the plugin's state files in all the ways that disks and people do, and proves that nothing
+// is lost but what the files say.
+package state_test
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+
+	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
+)
+
+func TestState(t *testing.T) { suite.Run(t, "state") }
+
+var (
+	cluster host.Cluster
+	l       *lab.Lab
+)
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	cluster = suite.Up(ctx, host.Spec{Name: "state", Hosts: []host.Options{host.Fresh("h1")}})
+	l = lab.New(cluster.Hosts()[0])
+}, NodeTimeout(5*time.Minute))
+
+var (
+	_ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))
+	_ = AfterEach(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(2*time.Minute))
+)

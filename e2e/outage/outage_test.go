@@ -131,8 +131,8 @@ var _ = Describe("OVN central", Label("outage"), func() {
 			time.Sleep(time.Second)
 		}
 		l.MustDocker(ctx, "start", "ovn-central")
-		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		goesOn(ctx, names[:2]...)
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 	}, NodeTimeout(3*time.Minute))
 
 	It("is removed, and made again with what it held", func(ctx SpecContext) {
@@ -142,8 +142,8 @@ var _ = Describe("OVN central", Label("outage"), func() {
 		l.MustDocker(ctx, "run", "-d", "--name", "meanwhile", "--network", "n1", host.ImageDemo)
 		centralIsBack(ctx)
 		reach(ctx, append(names, "meanwhile")...)
-		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		goesOn(ctx, names...)
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 	}, NodeTimeout(2*time.Minute))
 
 	It("is removed with its volume, and filled again", func(ctx SpecContext) {
@@ -155,9 +155,8 @@ var _ = Describe("OVN central", Label("outage"), func() {
 		By("by the next network that asks for it")
 		l.Network(ctx, lab.Net{Name: "n3", Subnet: "10.3.0.0/24", Switch: "ls-3", Auto: true})
 		reach(ctx, names...)
-		loss := traffic.Ends(ctx)
-		Expect(loss.Longest).To(BeNumerically("<", 10*time.Second))
 		goesOn(ctx, names...)
+		Expect(traffic.Ends(ctx).Longest).To(BeNumerically("<", 10*time.Second))
 	}, NodeTimeout(2*time.Minute))
 })
 

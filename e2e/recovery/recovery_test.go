@@ -48,8 +48,8 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 	It("is disabled and enabled while containers run", func(ctx SpecContext) {
 		traffic := running(ctx)
 		l.RestartPlugin(ctx)
-		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		goesOn(ctx, "10.0.0.4")
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		Expect(log(ctx)).To(MatchRegexp(`state restored.*networks\W+1\W+endpoints\W+2`))
 	}, NodeTimeout(time.Minute))
 
@@ -201,7 +201,26 @@ var _ = Describe("ovn-controller", Label("recovery"), func() {
 		traffic := running(ctx)
 		l.MustDocker(ctx, "kill", "ovn-controller")
 		l.MustDocker(ctx, "start", "ovn-controller")
+		goesOn(ctx, "10.0.0.4")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
+	}, NodeTimeout(time.Minute))
+
+	It("is stopped while containers start and stop", func(ctx SpecContext) {
+		traffic := running(ctx)
+		l.Container(ctx, "gone", "n1")
+		l.MustDocker(ctx, "stop", "ovn-controller")
+		l.Container(ctx, "late", "n1") // after its 10 s
+		l.MustDocker(ctx, "rm", "-f", "gone")
+		l.Container(ctx, "later", "n1") // at once: the one before has waited
+		l.MustDocker(ctx, "start", "ovn-controller")
+		for _, name := range []string{"late", "later"} {
+			lab.Soon(ctx, func(g Gomega) {
+				_, err := l.Docker(ctx, "exec", name, "ping", "-c", "1", "-W", "1", "web1")
+				g.Expect(err).NotTo(HaveOccurred())
+			})
+		}
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
+		l.MustDocker(ctx, "rm", "-f", "late", "later")
 		goesOn(ctx, "10.0.0.4")
 	}, NodeTimeout(time.Minute))
 
@@ -210,7 +229,7 @@ var _ = Describe("ovn-controller", Label("recovery"), func() {
 		l.MustDocker(ctx, "rm", "-f", "ovn-controller")
 		Eventually(func() error { _, err := l.Docker(ctx, "container", "inspect", "ovn-controller"); return err }).
 			WithContext(ctx).WithTimeout(30 * time.Second).WithPolling(time.Second).Should(Succeed())
-		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		goesOn(ctx, "10.0.0.4")
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 	}, NodeTimeout(time.Minute))
 })

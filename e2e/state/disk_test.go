@@ -110,4 +110,19 @@ var _ = Describe("a data directory", func() {
 		l.MustDocker(ctx, "network", "rm", "n2")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 	}, NodeTimeout(time.Minute))
+
+	It("does not make the host two chassis: a second plugin that names other databases is told of the first's", func(ctx SpecContext) {
+		traffic := connected(ctx)
+		l.MustDocker(ctx, "run", "-d", "--name", "other-central", host.ImageCentral)
+		address := l.MustDocker(ctx, "inspect", "-f", "{{.NetworkSettings.IPAddress}}", "other-central")
+		other := lab.Net{Name: "n2", Subnet: "10.2.0.0/24", Switch: "ls-2", NB: "tcp:" + address + ":6641", SB: "tcp:" + address + ":6642"}
+		lab.Soon(ctx, func(g Gomega) {
+			_, err := l.Docker(ctx, "exec", "other-central", "ovn-nbctl", "show")
+			g.Expect(err).NotTo(HaveOccurred())
+		})
+		Expect(l.NetworkError(ctx, other.Args()...)).To(SatisfyAll(ContainSubstring(lab.SB), ContainSubstring(other.SB)))
+		Expect(l.MustDocker(ctx, "exec", "other-central", "ovn-nbctl", "ls-list")).To(BeEmpty(), "nothing of it is left there")
+		works(ctx)
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
+	}, NodeTimeout(time.Minute))
 })

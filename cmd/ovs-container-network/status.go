@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 )
 
 // hostSocket is where the installed plugin's control socket is on the host.
@@ -19,15 +21,20 @@ const hostSocket = "/run/ovs-container-network/control.sock"
 
 func statusCommand() *cobra.Command {
 	var asJSON bool
-	var socket string
+	var socket, reports string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what the running plugin holds, and whether OVS and OVN answer",
-		Args:  cobra.NoArgs,
+		Long: "Show what the running plugin holds, and whether OVS and OVN answer.\n" +
+			"When it does not run: what its last recovery found and did.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := control.Ask(cmd.Context(), socket)
 			if err != nil {
-				return err
+				if asJSON {
+					return err
+				}
+				return errors.Join(err, printLeft(cmd.OutOrStdout(), reports))
 			}
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())
@@ -38,6 +45,7 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&reports, "reports", hostReports, "where plugins leave "+reconcile.ReportFile)
 	socketFlag(cmd, &socket)
 	return cmd
 }

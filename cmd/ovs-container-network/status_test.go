@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,5 +78,36 @@ networks              0
 				t.Errorf("got\n%s\nwant\n%s", &out, c.want)
 			}
 		})
+	}
+}
+
+// A plugin that does not run has left a report, and of several the newest
+// counts.
+func TestStatusOfNoPlugin(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"new", "old"} {
+		path := filepath.Join(dir, name, reconcile.ReportFile)
+		text := `{"data": {"at": "2026-01-02T03:04:05Z", "restored": {"networks": 2, "endpoints": 3}, "dropped": ["` + name + `"]}}`
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		then := time.Now().Add(-time.Duration(i) * time.Hour)
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := statusCommand()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"--socket", filepath.Join(dir, "none.sock"), "--reports", filepath.Join(dir, "*", reconcile.ReportFile)})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "is it enabled") {
+		t.Errorf("error %v", err)
+	}
+	want := "last report          2026-01-02T03:04:05Z (" + filepath.Join(dir, "new", reconcile.ReportFile) + ")\n" +
+		"restored at start    2 networks, 3 endpoints\n" +
+		"state file not used  new\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }

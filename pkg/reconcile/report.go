@@ -74,8 +74,8 @@ func (r *Reconciler) Report() Report {
 	return c
 }
 
-// reportFile is the report's name in the data directory.
-const reportFile = "recovery.json"
+// ReportFile is the report's name in the data directory.
+const ReportFile = "recovery.json"
 
 // save writes the report where an administrator finds it after the process has
 // ended.
@@ -87,7 +87,7 @@ func (r *Reconciler) save() {
 	if !changed {
 		return
 	}
-	if err := r.Store.WriteView(reportFile, r.Report()); err != nil {
+	if err := r.Store.WriteView(ReportFile, r.Report()); err != nil {
 		r.Log.Warn("the report of the recovery could not be written", zap.Error(err))
 	}
 }

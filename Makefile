@@ -42,12 +42,14 @@ logs: ## the plugin's log lines (FOLLOW=1 goes on)
 dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (sudo)
 	@hack/dev-run.sh
 
-.PHONY: test test-unit test-integration bench lint deps
+.PHONY: test test-unit test-integration soak bench lint deps
 test: deps images test-unit test-integration ## all tests, and what they need (sudo)
 test-unit: ## unit and contract tests (any user)
 	@hack/test.sh unit
 test-integration: images rootfs ## end to end, on hosts made of namespaces (sudo)
 	@hack/test.sh integration
+soak: images rootfs ## half an hour of everything that happens to a host (E2E_SOAK=5m, E2E_SEED=number; sudo)
+	@hack/test.sh soak
 bench: ## benchmarks (BENCH=regexp)
 	@hack/test.sh bench
 lint: ## shellcheck and golangci-lint

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs tests: test.sh unit | integration | bench [arguments of go test]
+# Runs tests: test.sh unit | integration | soak | bench [arguments of go test]
 #   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
 #   integration   whole Docker hosts in namespaces; needs root
+#   soak          half an hour of random steps; E2E_SOAK sets another length, E2E_SEED repeats a run
 #   bench         the benchmarks of the packages
 
 # shellcheck source=hack/env.sh
@@ -49,11 +50,16 @@ integration)
 	# -count=1: what these tests depend on is not in Go's view, so that a cached result means nothing.
 	go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/...
 	;;
+soak)
+	need_root make soak
+	"$root/hack/testhost-image.sh" >/dev/null
+	E2E_SOAK=${E2E_SOAK:-30m} go test -count=1 -timeout 150m -v "$@" ./e2e/soak
+	;;
 bench)
 	OVN_SCHEMA_DIR=$(schemas)
 	[ -z "$OVN_SCHEMA_DIR" ] || export OVN_SCHEMA_DIR
 	mapfile -t list < <(packages)
 	go test -run '^$' -bench "${BENCH:-.}" -benchmem "$@" "${list[@]}"
 	;;
-*) die "usage: hack/test.sh unit|integration|bench [arguments of go test]" ;;
+*) die "usage: hack/test.sh unit|integration|soak|bench [arguments of go test]" ;;
 esac

@@ -17,9 +17,16 @@ import (
 
 // Run runs the specs of a package under a name.
 func Run(t *testing.T, name string) {
+	t.Helper()
+	RunWithin(t, name, 30*time.Minute)
+}
+
+// RunWithin is Run for a suite that takes its time.
+func RunWithin(t *testing.T, name string, limit time.Duration) {
+	t.Helper()
 	RegisterFailHandler(Fail)
 	config, reporter := GinkgoConfiguration()
-	config.Timeout = 30 * time.Minute
+	config.Timeout = limit
 	reporter.Succinct = !testing.Verbose()
 	RunSpecs(t, name, config, reporter)
 }

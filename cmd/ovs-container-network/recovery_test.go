@@ -197,7 +197,8 @@ func benchDatabase(b *testing.B, file, folder string) string {
 		_ = os.RemoveAll(dir)
 	})
 	for range 200 {
-		if _, err := os.Stat(socket); err == nil {
+		if c, err := net.Dial("unix", socket); err == nil {
+			_ = c.Close()
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

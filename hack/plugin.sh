@@ -38,6 +38,7 @@ create() {
 			say "plugin $plugin is up to date"
 			return
 		fi
+		[ -z "$(users)" ] || die "plugin $plugin is used by networks, which it would lose: run make upgrade, or remove them: $(users)"
 		mapfile -t kept < <(settings)
 		remove
 	fi

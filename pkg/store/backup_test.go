@@ -1,9 +1,11 @@
 package store
 
 import (
+	"archive/tar"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,14 +23,33 @@ func TestBackUp(t *testing.T) {
 		}
 		closeStore(t, s)
 	}
-	kept, err := filepath.Glob(filepath.Join(dir, "backups", "*", "networks", "a.json.backup"))
+	for range 2 { // with nothing new to keep: the second finds what the first has kept
+		closeStore(t, open(t, dir, Options{Backup: true}))
+	}
+	// A file that is overwritten in place is no business of its backups.
+	if err := os.Truncate(filepath.Join(dir, "networks", "a.json"), 0); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := filepath.Glob(filepath.Join(dir, "backups", "*"))
 	if err != nil || len(kept) != backupsKept {
 		t.Fatalf("kept %q (%v), want %d", kept, err, backupsKept)
 	}
 	for i, path := range kept {
-		text, err := os.ReadFile(path)
-		if want := fmt.Sprint("version ", i+2); err != nil || !strings.Contains(string(text), want) {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := tar.NewReader(f)
+		header, err := r.Next()
+		if err != nil || header.Name != "networks/a.json" {
+			t.Errorf("%s begins with %v (%v)", path, header, err)
+		}
+		text, err := io.ReadAll(r)
+		if want := fmt.Sprint("version ", i+3); err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s lacks %q (%v)", path, want, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -7,7 +7,7 @@
 //	<dir>/ipam/<network-id>-pool.json, <dir>/ovn/*.json   views: written for people and tools, never read back
 //	<dir>/recovery.json             a view: what the last recovery found and did
 //	<dir>/*/<id>.json.backup        a file that could not be used, set aside
-//	<dir>/backups/<time>/           the records as they were at the last starts
+//	<dir>/backups/<number>-<time>.tar   the records as they were at the last starts that found them changed
 //
 // Collections are read once, when they are opened, and served from memory; every change goes to disk first. A change that
 // was acknowledged survives the end of the process and of the machine: renameio writes a temporary file, calls fsync and

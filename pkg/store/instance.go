@@ -60,6 +60,11 @@ func (s *Store) newInstance(path string) error {
 	if err != nil {
 		return fmt.Errorf("making the instance's UUID: %w", err)
 	}
+	s.report.NewInstance = true
+	return s.putInstance(path, id)
+}
+
+func (s *Store) putInstance(path string, id uuid.UUID) error {
 	data, err := json.Marshal(instance{id})
 	if err != nil {
 		return fmt.Errorf("encoding %q: %w", path, err)
@@ -72,6 +77,6 @@ func (s *Store) newInstance(path string) error {
 	if err := writeFile(path, text); err != nil {
 		return err
 	}
-	s.instance, s.report.NewInstance = id.String(), true
+	s.instance = id.String()
 	return nil
 }

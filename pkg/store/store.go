@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/gofrs/flock"
+	"github.com/google/uuid"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 )
@@ -38,7 +39,7 @@ var (
 // Options of Open.
 type Options struct {
 	// Backup keeps invalid files, renamed to *.backup, in lenient mode, and the
-	// records of the last starts in backups/.
+	// records of the last starts in backups/, as archives.
 	Backup bool
 
 	// Mode is Lenient when empty.
@@ -175,6 +176,16 @@ func (s *Store) Dir() string { return s.dir }
 // Instance is the UUID that was made together with the data directory. It tells the rows of this plugin instance from
 // those of another one on the same host.
 func (s *Store) Instance() string { return s.instance }
+
+// AdoptInstance replaces an instance that was made by this start by the one that
+// the records tell of: its file alone was lost, and rows in OVN carry it.
+func (s *Store) AdoptInstance(id string) error {
+	known, err := uuid.Parse(id)
+	if err != nil {
+		return fmt.Errorf("reading the instance %q of the records: %w", id, err)
+	}
+	return s.putInstance(filepath.Join(s.dir, "instance"+extension), known)
+}
 
 // Close gives the directory free. Changes that run are awaited, later ones fail with ErrClosed; reading goes on.
 func (s *Store) Close() error {

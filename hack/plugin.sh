@@ -53,28 +53,35 @@ create() {
 # data: where Docker keeps the plugin's state on this machine.
 data() { echo "$(docker info -f '{{.DockerRootDir}}')/plugins/$(docker plugin inspect -f '{{.Id}}' "$plugin")/propagated-mount/data"; }
 
+# saved: what upgrade has kept of the plugin that it replaces. Beside Docker's own files: on the file system of the
+# state, and there after a power cut in between.
+saved() { echo "$(docker info -f '{{.DockerRootDir}}')/$name-upgrade"; }
+
 # upgrade: the plugin that was built takes the place of the one that is installed, under its networks and containers.
 # docker plugin upgrade pulls from a registry only, and docker plugin rm removes the state with the plugin; so the
 # state is carried over. Containers keep their traffic meanwhile: it needs Open vSwitch and ovn-controller only.
+# Whatever interrupts it, the state is in the plugin or in $saved as a whole, and the next upgrade goes on from there.
 upgrade() {
 	need_root make upgrade
 	[ -f "$build/plugin/config.json" ] || die "build/plugin is missing; run: make rootfs"
-	local saved state
-	# Beside Docker's own files: on the file system of the state, and there after a power cut in between.
-	saved=$(docker info -f '{{.DockerRootDir}}')/$name-upgrade
+	local saved
+	saved=$(saved)
 	rm -rf "$saved.part"
+	if plugin_exists && [ -d "$saved" ] && has_run_since "$saved"; then
+		rm -rf "$saved" # the plugin went on without what was saved, and has newer state
+	fi
 	if ! plugin_exists; then
 		[ -d "$saved" ] || mkdir -m 700 "$saved" # nothing to carry over
-	elif [ "$(installed)" != "$(wanted)" ]; then
+	elif [ "$(installed)" != "$(wanted)" ] && [ ! -d "$saved" ]; then
 		disable
-		mkdir -m 700 "$saved.part"
-		state=$(data)
-		[ ! -d "$state" ] || cp -a "$state" "$saved.part/data"
-		settings >"$saved.part/settings"
-		sync -f "$saved.part"
-		rm -rf "$saved"
-		mv -T "$saved.part" "$saved"
+		save "$saved" || {
+			rm -rf "$saved.part"
+			enable
+			die "the state could not be saved in $saved.part; the plugin is the old one and enabled again"
+		}
 		docker plugin rm -f "$plugin" >/dev/null
+	elif [ "$(installed)" != "$(wanted)" ]; then
+		docker plugin rm -f "$plugin" >/dev/null # made by an upgrade that was interrupted; its state is saved
 	elif [ ! -d "$saved" ]; then
 		say "plugin $plugin is up to date"
 		enable
@@ -84,26 +91,45 @@ upgrade() {
 	enable
 }
 
-# restore SAVED: creates the plugin, unless it is there, with the state and the settings that upgrade saved.
+# has_run_since SAVED: whether the plugin has written state after its former one was saved.
+has_run_since() {
+	plugin_enabled || [ -n "$(find "$(data)" -newer "$1/settings" -type f -print -quit 2>/dev/null)" ]
+}
+
+# save SAVED: state and settings of the plugin, which is disabled, all or nothing.
+save() {
+	local state
+	state=$(data)
+	mkdir -m 700 "$1.part" &&
+		{ [ ! -d "$state" ] || cp -a "$state" "$1.part/data"; } &&
+		settings >"$1.part/settings" &&
+		sync -f "$1.part" &&
+		rm -rf "$1" &&
+		mv -T "$1.part" "$1"
+}
+
+# restore SAVED: creates the plugin, unless it is there, with the state and the settings that were saved.
 restore() {
 	local saved=$1 state kept=()
 	plugin_exists || quietly docker plugin create "$plugin" "$build/plugin" ||
 		die "the new plugin could not be created; the state is safe in $saved, and make upgrade goes on from there"
 	state=$(data)
 	if [ -d "$saved/data" ]; then
-		mkdir -p "$(dirname "$state")"
-		rm -rf "$state"
-		cp -a "$saved/data" "$state"
+		mkdir -p "${state%/*}"
+		rm -rf "$state.part" "$state"
+		cp -a "$saved/data" "$state.part"
+		mv -T "$state.part" "$state"
 		sync -f "$state"
 	fi
 	[ ! -f "$saved/settings" ] || mapfile -t kept <"$saved/settings"
 	[ "${#kept[@]}" -eq 0 ] || docker plugin set "$plugin" "${kept[@]}" ||
-		die "the settings ${kept[*]} are not taken by this version; remove $saved/settings, run make upgrade, and set them anew"
+		die "the settings ${kept[*]} are not taken by this version; empty $saved/settings, run make upgrade, and set them anew"
 	rm -rf "$saved"
 	say "created plugin $plugin, with the state and the settings of the one before"
 }
 
 enable() {
+	[ ! -d "$(saved)" ] || die "an upgrade was interrupted, and the state is still in $(saved): run make upgrade"
 	plugin_exists || die "plugin $plugin is not there; run: make plugin-create"
 	if plugin_enabled; then
 		say "plugin $plugin is enabled"

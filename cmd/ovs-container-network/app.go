@@ -75,6 +75,9 @@ func (a *app) open() error {
 	if err != nil {
 		return err
 	}
+	if err := keepInstance(s, networks); err != nil {
+		return err
+	}
 	for _, d := range s.Report().Dropped {
 		a.log.Warn("state file not used", zap.Stringer("file", d))
 	}
@@ -107,6 +110,27 @@ func (a *app) open() error {
 		Run: a.run, Central: a.central, Records: a.records, Locks: locks, Instance: s.Instance(), Host: host, Ready: a.ready,
 		Rebuilt: a.reconciler.Rebuilt(), Log: a.log,
 	})
+	return nil
+}
+
+// keepInstance takes the instance from the records when its file alone was
+// lost: by a new one, the rows in OVN would be another plugin's.
+func keepInstance(s *store.Store, networks *store.Collection[topology.Network]) error {
+	if !s.Report().NewInstance {
+		return nil
+	}
+	all := map[string]bool{}
+	for _, n := range networks.List() {
+		all[n.Data.Instance] = true
+	}
+	if len(all) != 1 {
+		return nil
+	}
+	for id := range all {
+		if err := s.AdoptInstance(id); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

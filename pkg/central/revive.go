@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 )
 
@@ -32,7 +33,8 @@ func (c *Central) Revive(ctx context.Context, r Request) (Connections, error) {
 	return conns, err
 }
 
-// missing tells which of the two containers Docker does not have.
+// missing tells which of the two containers Docker does not have, or has not
+// started yet.
 func (c *Central) missing(ctx context.Context) (central, controller bool, _ error) {
 	docker, err := client.NewClientWithOpts(c.opts...)
 	if err != nil {
@@ -41,11 +43,12 @@ func (c *Central) missing(ctx context.Context) (central, controller bool, _ erro
 	defer func() { _ = docker.Close() }() // its connections are idle
 	gone := map[string]bool{}
 	for _, name := range []string{containerName, controllerName} {
-		_, err := docker.ContainerInspect(ctx, name)
+		have, err := docker.ContainerInspect(ctx, name)
 		if err != nil && !errdefs.IsNotFound(err) {
 			return false, false, c.dockerError(fmt.Sprintf("looking for container %q", name), err)
 		}
-		gone[name] = err != nil
+		// One that was never started was stopped by nobody: its maker was killed.
+		gone[name] = err != nil || have.State != nil && have.State.Status == container.StateCreated
 	}
 	return gone[containerName], gone[controllerName], nil
 }

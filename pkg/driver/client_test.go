@@ -59,10 +59,11 @@ func (p *pipes) dial() (net.Conn, error) {
 func (p *plugin) serve(t *testing.T, refusal error) func(call string, body []byte) (int, map[string]any) {
 	t.Helper()
 	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	p.server, p.dial = driver.NewServer(p.driver, zaptest.NewLogger(t), refusal), l.dial
+	server := driver.NewServer(p.driver, zaptest.NewLogger(t), refusal)
+	p.server, p.dial = server, l.dial
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := p.server.Serve(l); err != nil {
+		if err := server.Serve(l); err != nil {
 			t.Error(err)
 		}
 	})

@@ -3,8 +3,8 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,13 +47,15 @@ type Driver struct {
 	// late holds, for a northbound database, until when no Join waits long for
 	// its ports, because one has waited in vain.
 	late sync.Map
-	// waited is true once an endpoint has waited for Rebuilt: the next one finds
-	// it closed, or would wait in vain too.
-	waited atomic.Bool
+	// rebuiltBy is until when endpoints wait for Rebuilt, set by the first that
+	// has to.
+	rebuiltBy func() time.Time
 }
 
 // New returns a driver.
-func New(c Config) *Driver { return &Driver{Config: c} }
+func New(c Config) *Driver {
+	return &Driver{Config: c, rebuiltBy: sync.OnceValue(func() time.Time { return time.Now().Add(rebuiltWait) })}
+}
 
 // recoveryWait bounds how long a request waits for the first phase of
 // recovery.
@@ -79,29 +81,52 @@ func (d *Driver) ready(ctx context.Context) error {
 	}
 }
 
-// rebuiltWait bounds how long an endpoint waits for a network whose record may
-// have been lost. While dockerd starts, Docker's lists are not to be had, and
-// the API waits for this request.
-const rebuiltWait = 2 * time.Second
+// rebuiltWait bounds how long endpoints, all together, wait for networks whose
+// records may have been lost. While dockerd starts, Docker's lists are not to be
+// had, and the API waits for these requests.
+const rebuiltWait = 3 * time.Second
 
 // network returns a network that is complete, or that soon will be.
 func (d *Driver) network(ctx context.Context, id string) (topology.Network, error) {
 	n, err := d.Records.Network(id)
-	if err == nil || d.Records.Removed(id) || d.waited.Swap(true) {
+	if err == nil || d.Records.Removed(id) {
 		return n, err
 	}
 	select {
 	case <-d.Rebuilt:
 	case <-ctx.Done():
-	case <-time.After(rebuiltWait):
+	case <-time.After(time.Until(d.rebuiltBy())):
 	}
-	return d.Records.Network(id)
+	if n, err = d.Records.Network(id); err == nil {
+		return n, nil
+	}
+	select {
+	case <-d.Rebuilt:
+		return n, err
+	default:
+		return n, fmt.Errorf("network %q has no record here yet: the plugin is still comparing its records with Docker's lists, try again in a moment (docker start)", id)
+	}
 }
 
-// Rebuild makes a network that Docker has and the records do not, as it was
-// made at first.
+// Rebuild stores a network that Docker has and the records do not, and brings
+// the host to what it needs. Unlike a creation that fails, it takes nothing back:
+// containers may run on it.
 func (d *Driver) Rebuild(ctx context.Context, n topology.Network) error {
-	return d.makeNetwork(ctx, n)
+	if err := d.provide(ctx, &n); err != nil {
+		return err
+	}
+	unlock, err := d.Records.LockChassis(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := d.Records.SetUp(ctx, &n); err != nil {
+		return err
+	}
+	if err := d.Central.EnsureController(ctx, n.Options.AutoCreate); err != nil {
+		d.Log.Warn("a network is rebuilt on a host without ovn-controller", zap.String("network", n.ID), zap.Error(err))
+	}
+	return d.Records.AdoptNetwork(ctx, n)
 }
 
 // detached returns a context that outlives the request, for what must be

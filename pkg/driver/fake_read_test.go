@@ -119,26 +119,50 @@ func (h *host) Links(ctx context.Context) (map[string]bool, error) {
 	return names, nil
 }
 
-// Watch tells of nothing.
-func (h *host) Watch(ctx context.Context, _ ovsdb.Watch, _ func()) error {
-	<-ctx.Done()
-	return ctx.Err()
+// Watch tells of what a test says was deleted, of any table.
+func (h *host) Watch(ctx context.Context, _ ovsdb.Watch, changed func(names []string)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case name := <-h.deleted:
+			changed([]string{name})
+		}
+	}
 }
 
 // docker is what Docker has.
 type docker struct {
-	mu   sync.Mutex
-	have central.Snapshot
-	err  error
+	mu      sync.Mutex
+	have    central.Snapshot
+	err     error
+	lists   int // asked for
+	revived int // times
 }
 
 func (d *docker) Snapshot(context.Context) (central.Snapshot, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.lists++
 	return d.have, d.err
 }
 
+func (d *docker) asked() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lists
+}
+
+func (d *docker) revivals() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.revived
+}
+
 func (d *docker) Revive(_ context.Context, r central.Request) (central.Connections, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.revived++
 	return central.Connections{NB: r.NB, SB: r.SB}, nil
 }
 

@@ -43,6 +43,7 @@ type host struct {
 	closed  bool           // no bridge has been opened by ovs-vswitchd
 	made    map[string]int // "switch NAME" -> how often it ran
 	away    bool           // the northbound database does not answer
+	deleted chan string    // what a watch tells of
 
 	// hook is called before each run of a program; its error is the run's. An
 	// error that wraps errAfterwards comes after the program has done its work.
@@ -56,7 +57,7 @@ func newHost() *host {
 	return &host{
 		things: map[string]bool{}, address: map[string][]string{}, sw: map[string]map[string]string{},
 		ports: map[string]map[string]string{}, marks: map[string]map[string]string{},
-		config: map[string]string{"system-id": "h"}, bridges: map[string]bool{"br-int": true}, made: map[string]int{},
+		config: map[string]string{"system-id": "h"}, bridges: map[string]bool{"br-int": true}, made: map[string]int{}, deleted: make(chan string),
 	}
 }
 
@@ -215,6 +216,9 @@ func (h *host) op(program string, w []string) error {
 		delete(h.things, "port "+w[1])
 		delete(h.ports, w[1])
 	case w[0] == "lsp-add":
+		if h.sw[w[1]] == nil {
+			return refused(program, w[1]+": switch name not found")
+		}
 		h.things["lsp "+w[2]] = true
 		if h.address[w[2]] == nil {
 			h.address[w[2]], h.marks[w[2]] = []string{w[1]}, map[string]string{}

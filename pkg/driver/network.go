@@ -33,6 +33,19 @@ func (d *Driver) createNetwork(ctx context.Context, r network.CreateNetworkReque
 
 // makeNetwork makes whatever of OVN the host lacks, and then the network.
 func (d *Driver) makeNetwork(ctx context.Context, n topology.Network) error {
+	if err := d.provide(ctx, &n); err != nil {
+		return err
+	}
+	if err := d.onChassis(ctx, &n); err != nil {
+		return err
+	}
+	d.Log.Info("network created", zap.String("network", n.ID), zap.String("switch", n.Options.Switch), zap.String("tenant", n.Options.TenantID),
+		zap.String("nb", n.NB), zap.Int("mtu", n.MTU), zap.String("datapath", n.Datapath))
+	return nil
+}
+
+// provide sees to Open vSwitch and OVN's databases, and notes where these are.
+func (d *Driver) provide(ctx context.Context, n *topology.Network) error {
 	// Open vSwitch first: without it nothing else is worth making.
 	if _, err := d.Records.LookAtHost(ctx, n.Bridge()); err != nil {
 		return err
@@ -44,11 +57,6 @@ func (d *Driver) makeNetwork(ctx context.Context, n topology.Network) error {
 		return err
 	}
 	n.NB, n.SB = conns.NB, conns.SB
-	if err := d.onChassis(ctx, &n); err != nil {
-		return err
-	}
-	d.Log.Info("network created", zap.String("network", n.ID), zap.String("switch", n.Options.Switch), zap.String("tenant", n.Options.TenantID),
-		zap.String("nb", n.NB), zap.Int("mtu", n.MTU), zap.String("datapath", n.Datapath))
 	return nil
 }
 
@@ -98,7 +106,7 @@ func (d *Driver) onChassis(ctx context.Context, n *topology.Network) error {
 // removed when OVN is back. Nor does it wait for recovery: nobody would ask
 // again.
 func (d *Driver) deleteNetwork(ctx context.Context, r network.DeleteNetworkRequest) (empty, error) {
-	if err := d.Records.RemoveNetwork(ctx, r.NetworkID); err != nil {
+	if err := d.Records.ForgetNetwork(ctx, r.NetworkID); err != nil {
 		return empty{}, err
 	}
 	d.Log.Info("network removed", zap.String("network", r.NetworkID))

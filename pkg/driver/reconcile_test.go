@@ -214,6 +214,7 @@ func TestSweepCollects(t *testing.T) {
 		p.host.mu.Unlock()
 
 		sweep := func() {
+			<-time.After(time.Minute)
 			if err := p.reconciler.Sweep(t.Context()); err != nil {
 				t.Error(err)
 			}

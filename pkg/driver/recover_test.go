@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
@@ -139,13 +141,21 @@ func TestRecoverRace(t *testing.T) {
 	}
 	p.restart(t)
 	p.serve(t, nil)
+	p.watch(t)
 	all := parallel(20, func(i int) {
-		p.ok(t, "DeleteEndpoint", endpoint(1, 10+i, 10+i))
+		// Until a database has answered for the first time, it counts as one that
+		// does not.
+		if _, err := p.call(t.Context(), "DeleteEndpoint", endpoint(1, 10+i, 10+i)); err != nil && !strings.Contains(err.Error(), "it will be tried again") {
+			t.Error(err)
+		}
 		p.ok(t, "CreateEndpoint", endpoint(1, 100+i, 10+i))
 	})
 	p.reconciler.Recover(t.Context())
 	close(p.ready)
 	all.Wait()
+	for until := time.Now().Add(20 * time.Second); time.Now().Before(until) && !slices.Equal(p.list(), p.wanted()); {
+		time.Sleep(50 * time.Millisecond)
+	}
 	p.tidy(t)
 	if got := p.records.Endpoints.Len(); got != 20 {
 		t.Errorf("%d endpoints", got)

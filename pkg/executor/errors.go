@@ -46,6 +46,13 @@ func IsDuplicateAddress(err error) bool {
 	return errors.As(err, &failed) && strings.Contains(failed.Stderr, "duplicate IPv")
 }
 
+// IsSwitchMissing reports whether ovn-nbctl did not find the logical switch of a
+// port (utilities/ovn-nbctl.c, ls_by_name_or_uuid).
+func IsSwitchMissing(err error) bool {
+	var failed *CommandError
+	return errors.As(err, &failed) && strings.Contains(failed.Stderr, "switch name not found")
+}
+
 // onlyMissing reports whether all that ip(8) complained about was that what it
 // should remove is not there.
 func onlyMissing(err error) bool {

@@ -14,11 +14,12 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 )
 
-// Watch calls changed for each change that the watch tells of, until the
-// context ends or the connection to the database is lost. It notices a server
+// Watch calls changed for the changes that the watch tells of, with the rows'
+// names as in ovsdb.Rows, until the context ends or the connection to the
+// database is lost. It notices a server
 // that ends, not a machine that falls silent: what is asked of that one next
 // notices.
-func (e *Executor) Watch(ctx context.Context, w ovsdb.Watch, changed func()) error {
+func (e *Executor) Watch(ctx context.Context, w ovsdb.Watch, changed func(names []string)) error {
 	// A plugin that is killed must not leave its watches behind. The kernel
 	// minds the end of the thread that started them, not of the process.
 	runtime.LockOSThread()
@@ -37,11 +38,15 @@ func (e *Executor) Watch(ctx context.Context, w ovsdb.Watch, changed func()) err
 		return fmt.Errorf("watching table %q at %q: %w", w.Table, w.Server, err)
 	}
 	lines := bufio.NewReader(out)
+	var rows ovsdb.Rows
 	for {
-		if _, err := lines.ReadString('\n'); err != nil {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
 			break // its end, whatever the reason: Wait has it
 		}
-		changed()
+		if names := rows.Changes(line); len(names) > 0 {
+			changed(names)
+		}
 	}
 	if err := cmd.Wait(); err != nil {
 		return &CommandError{Argv: cmd.Args, Stderr: stderr.String(), Err: err}

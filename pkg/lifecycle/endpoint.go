@@ -90,7 +90,9 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 		return false, nil, nil
 	case r.FailWhenDown || ctx.Err() != nil:
 		return false, nil, north
-	case isAway(north), executor.IsDuplicateAddress(north) && r.leaving(n, e.Addresses):
+	case isAway(north), executor.IsDuplicateAddress(north) && r.leaving(n, e.Addresses), executor.IsSwitchMissing(north):
+		// The last of a database that was emptied, or of a switch that somebody
+		// deleted: it is made again, as the network is there for Docker.
 		return true, north, nil
 	}
 	return false, nil, north
@@ -198,6 +200,7 @@ func (r *Records) Complete(ctx context.Context, id string) error {
 func (r *Records) Detach(ctx context.Context, id string) error {
 	unlock, err := r.lockEndpoint(ctx, id)
 	if err != nil {
+		r.postpone(id)
 		return err
 	}
 	defer unlock()
@@ -226,9 +229,20 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 	return nil
 }
 
+// postpone has a removal that could not even begin tried again: nobody else
+// would.
+func (r *Records) postpone(endpoint string) {
+	have, ok := r.Endpoints.Get(endpoint)
+	if !ok {
+		return
+	}
+	network, _ := r.Networks.Get(have.Data.NetworkID)
+	r.condemned.Store(endpoint, true)
+	r.Outages.Retry(network.Data.NB)
+}
+
 func (r *Records) dropEndpoint(id string) error {
 	r.condemned.Delete(id)
-	r.removed.Store(id, true)
 	if err := r.Endpoints.Delete(id); err != nil {
 		return fmt.Errorf("removing the record of endpoint %q: %w", id, err)
 	}

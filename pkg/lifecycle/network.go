@@ -102,10 +102,12 @@ func (r *Records) abandonNetwork(ctx context.Context, n topology.Network, cause 
 func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 	have, ok := r.Networks.Get(id)
 	if !ok {
-		return nil
+		return r.detachAll(ctx, id) // its record may have been lost, not theirs
 	}
 	unlock, err := r.lockSwitch(ctx, have.Data)
 	if err != nil {
+		r.condemned.Store(id, true) // as with endpoints
+		r.Outages.Retry(have.Data.NB)
 		return err
 	}
 	defer unlock()
@@ -119,13 +121,7 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 	if have.Phase != store.Deleting {
 		marked = r.putNetwork(n, store.Deleting)
 	}
-	var all []error
-	for id, e := range r.Endpoints.List() {
-		if e.Data.NetworkID == n.ID {
-			all = append(all, r.Detach(ctx, id))
-		}
-	}
-	if err = errors.Join(all...); err == nil {
+	if err = r.detachAll(ctx, n.ID); err == nil {
 		err = r.removeSwitch(ctx, n)
 	}
 	if err == nil {
@@ -139,9 +135,19 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 	return nil
 }
 
+// detachAll removes the endpoints of a network.
+func (r *Records) detachAll(ctx context.Context, network string) error {
+	var all []error
+	for id, e := range r.Endpoints.List() {
+		if e.Data.NetworkID == network {
+			all = append(all, r.Detach(ctx, id))
+		}
+	}
+	return errors.Join(all...)
+}
+
 func (r *Records) dropNetwork(id string) error {
 	r.condemned.Delete(id)
-	r.removed.Store(id, true)
 	if err := r.Networks.Delete(id); err != nil {
 		return fmt.Errorf("removing the record of network %q: %w", id, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -67,10 +68,51 @@ type Records struct {
 	// condemned holds the ids whose removal failed, also those that could not
 	// be marked as "deleting" on disk.
 	condemned sync.Map
-	// removed holds the ids of what this process has removed. Docker never uses
-	// one again.
+	// removed holds the ids of what Docker has removed, and when. It never uses
+	// one again, but may list it a moment longer.
 	removed sync.Map
+	// unclaimed holds the ids, of networks and endpoints, that Docker has removed
+	// although there was no record of them, after a loss of files: what is left
+	// of them in OVN is nobody else's.
+	unclaimed sync.Map
 }
+
+// MarkRemoved says that Docker has removed the network or endpoint.
+func (r *Records) MarkRemoved(id string) { r.removed.Store(id, time.Now()) }
+
+// Removed reports whether Docker has removed the network or endpoint: it may
+// list it a moment longer.
+func (r *Records) Removed(id string) bool {
+	_, removed := r.removed.Load(id)
+	return removed
+}
+
+// ForgetRemoved drops the marks that are older than what Docker may still list.
+func (r *Records) ForgetRemoved(age time.Duration) {
+	r.removed.Range(func(id, at any) bool {
+		if time.Since(at.(time.Time)) > age {
+			r.removed.Delete(id)
+		}
+		return true
+	})
+}
+
+// Unclaimed reports whether Docker has removed the network or endpoint without
+// there being a record of it.
+func (r *Records) Unclaimed(id string) bool {
+	_, unclaimed := r.unclaimed.Load(id)
+	return unclaimed
+}
+
+// AnyUnclaimed reports whether there is something that Unclaimed is true of.
+func (r *Records) AnyUnclaimed() bool {
+	found := false
+	r.unclaimed.Range(func(any, any) bool { found = true; return false })
+	return found
+}
+
+// Claimed says that all that was left of the network or endpoint is gone.
+func (r *Records) Claimed(id string) { r.unclaimed.Delete(id) }
 
 // Leaving reports whether the removal of a record has begun and is not over.
 func (r *Records) Leaving(id string, phase store.Phase) bool {
@@ -85,7 +127,7 @@ func New(c Config) *Records { return &Records{Config: c} }
 func (r *Records) Network(id string) (topology.Network, error) {
 	have, ok := r.Networks.Get(id)
 	if !ok || have.Phase != store.Ready {
-		return topology.Network{}, fmt.Errorf("network %q is not known to this plugin: remove it and create it again (docker network rm, docker network create)", id)
+		return topology.Network{}, fmt.Errorf("network %q is not known to this plugin: ovs-container-network status says whether it could not be rebuilt, and why; if it says nothing, remove it and create it again (docker network rm, docker network create)", id)
 	}
 	return have.Data, nil
 }

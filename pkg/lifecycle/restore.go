@@ -18,7 +18,8 @@ import (
 )
 
 // RestoreSwitch makes the logical switch of a complete network again, or its
-// use of one that is there.
+// use of one that is there. A database that answers, and that requests are still
+// kept from, is one that this is for.
 func (r *Records) RestoreSwitch(ctx context.Context, id string) error {
 	have, ok := r.Networks.Get(id)
 	if !ok {
@@ -33,7 +34,7 @@ func (r *Records) RestoreSwitch(ctx context.Context, id string) error {
 		return nil
 	}
 	n := have.Data
-	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+	return r.atNorth(ctx, n.NB, func(ctx context.Context) error {
 		for try := 1; ; try++ {
 			results, err := r.Run.Transact(ctx, n.Look())
 			if err != nil {
@@ -83,36 +84,46 @@ type Lack struct {
 }
 
 // Restore makes what endpoints of networks in one northbound database lack, in
-// one invocation a program. An endpoint whose record has changed since is left
-// out: whoever changed it knows better. When the whole fails, each is tried
-// alone, so that one that cannot be restored does not keep the others.
-func (r *Records) Restore(ctx context.Context, nb string, lacks []Lack) error {
+// one invocation a program, and returns those that were restored. An endpoint
+// whose record has changed since is left out: whoever changed it knows better.
+// When the whole fails, each is tried alone, so that one that cannot be
+// restored does not keep the others.
+func (r *Records) Restore(ctx context.Context, nb string, lacks []Lack) ([]Lack, error) {
 	slices.SortFunc(lacks, func(a, b Lack) int { return strings.Compare(a.Endpoint.ID, b.Endpoint.ID) })
-	err := r.restore(ctx, nb, lacks)
+	done, err := r.restore(ctx, nb, lacks)
 	if err == nil || len(lacks) == 1 || ctx.Err() != nil || isAway(err) {
-		return err
+		return done, err
 	}
 	var all []error
 	for i := range lacks {
-		if err := r.restore(ctx, nb, lacks[i:i+1]); err != nil {
+		one, err := r.restore(ctx, nb, lacks[i:i+1])
+		if err != nil {
 			all = append(all, fmt.Errorf("restoring endpoint %q: %w", lacks[i].Endpoint.ID, err))
 		}
+		done = append(done, one...)
 	}
-	return errors.Join(all...)
+	return done, errors.Join(all...)
 }
+
+// restoreWithin bounds how long the requests for endpoints that are restored
+// together wait: less than their own limit, so that they still do their work.
+const restoreWithin = 10 * time.Second
 
 // restore holds the locks of all the endpoints, taken in the order of their
 // ids: nobody else holds more than one.
-func (r *Records) restore(ctx context.Context, nb string, lacks []Lack) error {
+func (r *Records) restore(ctx context.Context, nb string, lacks []Lack) ([]Lack, error) {
+	ctx, cancel := context.WithTimeout(ctx, restoreWithin)
+	defer cancel()
+	var still []Lack
 	var work []topology.Work
 	for _, l := range lacks {
 		unlock, err := r.lockEndpoint(ctx, l.Endpoint.ID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer unlock()
 		if have, ok := r.Endpoints.Get(l.Endpoint.ID); ok && have.Updated.Equal(l.Updated) && !r.Leaving(l.Endpoint.ID, have.Phase) {
-			work = append(work, l.Work)
+			still, work = append(still, l), append(work, l.Work)
 		}
 	}
 	var north, host error
@@ -124,7 +135,32 @@ func (r *Records) restore(ctx context.Context, nb string, lacks []Lack) error {
 		})
 	}
 	both.Wait()
-	return errors.Join(host, north)
+	if err := errors.Join(host, north); err != nil {
+		return nil, err
+	}
+	return still, nil
+}
+
+// AdoptNetwork stores a network that Docker knows but that has no record any
+// more, as complete: containers may run on it, and what is missing of it is made
+// by a pass. Nothing of it is ever taken back because something else failed.
+func (r *Records) AdoptNetwork(ctx context.Context, n topology.Network) error {
+	unlock, err := r.lockSwitch(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, ok := r.Networks.Get(n.ID); ok || r.Removed(n.ID) {
+		return nil
+	}
+	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+		results, err := r.Run.Transact(ctx, n.Look())
+		if err != nil {
+			return fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
+		}
+		n.Database = ovn.ReadLook(results).Database
+		return r.putNetwork(n, store.Ready)
+	})
 }
 
 // Adopt stores an endpoint that is there, and that Docker knows, but that has
@@ -156,19 +192,23 @@ func (r *Records) CollectEndpoint(ctx context.Context, nb, id string) error {
 	if _, ok := r.Endpoints.Get(id); ok {
 		return nil
 	}
-	r.removed.Store(id, true)
 	return r.remove(ctx, topology.Network{NB: nb}, topology.Endpoint{ID: id, MAC: topology.MAC(nil, id)}, nb != "")
 }
 
 // Forget removes an endpoint, also one whose record was lost: nobody asks for
 // its removal again.
 func (r *Records) Forget(ctx context.Context, network, id string) error {
-	if _, ok := r.Endpoints.Get(id); ok || r.Removed(id) {
+	again := r.Removed(id)
+	r.MarkRemoved(id)
+	r.MarkRemoved(topology.Endpoint{ID: id}.HostLink())
+	if _, ok := r.Endpoints.Get(id); ok || again {
 		return r.Detach(ctx, id)
 	}
 	nb := ""
 	if n, ok := r.Networks.Get(network); ok {
 		nb = n.Data.NB
+	} else {
+		r.unclaimed.Store(id, true)
 	}
 	err := r.CollectEndpoint(ctx, nb, id)
 	if isAway(err) {
@@ -178,6 +218,16 @@ func (r *Records) Forget(ctx context.Context, network, id string) error {
 		return nil
 	}
 	return err
+}
+
+// ForgetNetwork removes a network, also one whose record was lost.
+func (r *Records) ForgetNetwork(ctx context.Context, id string) error {
+	again := r.Removed(id)
+	r.MarkRemoved(id)
+	if _, ok := r.Networks.Get(id); !ok && !again {
+		r.unclaimed.Store(id, true)
+	}
+	return r.RemoveNetwork(ctx, id)
 }
 
 // CollectNetwork ends the use of a logical switch by a network that has no
@@ -192,13 +242,6 @@ func (r *Records) CollectNetwork(ctx context.Context, n topology.Network) error 
 		return nil
 	}
 	return r.removeSwitch(ctx, n)
-}
-
-// Removed reports whether this process has removed the network or endpoint:
-// Docker may list it a moment longer.
-func (r *Records) Removed(id string) bool {
-	_, removed := r.removed.Load(id)
-	return removed
 }
 
 // evict removes the endpoints of the network that hold an address of the new

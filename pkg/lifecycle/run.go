@@ -45,6 +45,10 @@ func (r *Records) onNorth(ctx context.Context, nb string, do func(context.Contex
 	if r.Outages.Down(nb) {
 		return away(nb)
 	}
+	return r.atNorth(ctx, nb, do)
+}
+
+func (r *Records) atNorth(ctx context.Context, nb string, do func(context.Context) error) error {
 	bounded, cancel := context.WithTimeout(ctx, northWithin)
 	defer cancel()
 	err := do(bounded)

@@ -58,7 +58,7 @@ func Watches(conn, owner, instance string) []ovsdb.Watch {
 	on := func(table string, ids map[string]string) ovsdb.Watch {
 		return ovsdb.Watch{
 			Server: conn, Database: ovsdb.Northbound, Table: table, Column: "name",
-			Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}, Changes: ovsdb.Changes{Delete: true},
+			Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)},
 		}
 	}
 	return []ovsdb.Watch{

@@ -61,7 +61,7 @@ func ReadInventory(results []ovsdb.Result) Inventory {
 // port with the external_ids, or changed a setting of the chassis.
 func Watches(db string, ids map[string]string) []ovsdb.Watch {
 	return []ovsdb.Watch{
-		{Server: db, Database: ovsdb.Local, Table: "Interface", Column: "name", Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}, Changes: ovsdb.Changes{Delete: true}},
-		{Server: db, Database: ovsdb.Local, Table: "Open_vSwitch", Column: "external_ids", Changes: ovsdb.Changes{Modify: true}},
+		{Server: db, Database: ovsdb.Local, Table: "Interface", Column: "name", Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}},
+		{Server: db, Database: ovsdb.Local, Table: "Open_vSwitch", Column: "external_ids", Modify: true},
 	}
 }

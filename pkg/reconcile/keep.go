@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -23,9 +24,12 @@ const (
 	settle = 200 * time.Millisecond
 	// passEvery is the pause between passes when nothing calls for one.
 	passEvery = 5 * time.Minute
-	// rest is the least pause between passes: containers that end are changes
-	// too.
+	// rest is the least pause between passes.
 	rest = time.Second
+	// passAgain is the pause after a pass that failed, and grows to
+	// maxPassAgain.
+	passAgain    = 5 * time.Second
+	maxPassAgain = time.Minute
 	// watchAgain is the pause before a watch that was lost begins again.
 	watchAgain = time.Second
 )
@@ -60,11 +64,18 @@ func (r *Reconciler) Keep(ctx context.Context) {
 	}()
 	regular := time.NewTicker(passEvery)
 	defer regular.Stop()
+	again, said := time.Duration(0), ""
 	for {
 		r.watchDatabases(ctx, watched, &watches)
 		select {
 		case <-ctx.Done():
 			return
+		case nb := <-r.rewatch:
+			if stop := watched[nb]; stop != nil {
+				stop()
+				delete(watched, nb)
+			}
+			continue
 		case <-r.changed:
 			if !pause(ctx, settle) {
 				return
@@ -76,8 +87,16 @@ func (r *Reconciler) Keep(ctx context.Context) {
 		if !pause(ctx, settle) {
 			return
 		}
-		if err := r.Pass(ctx); err != nil && ctx.Err() == nil {
-			r.Log.Warn("not all that is missing could be made", zap.Error(err))
+		switch err := r.Pass(ctx); {
+		case err == nil:
+			again, said = 0, ""
+		case ctx.Err() == nil:
+			if text := err.Error(); text != said {
+				said = text
+				r.Log.Warn("not all that is missing could be made, it will be tried again", zap.Error(err))
+			}
+			again = min(max(2*again, passAgain), maxPassAgain)
+			time.AfterFunc(again, r.Wake)
 		}
 		r.save()
 		if !pause(ctx, rest) {
@@ -125,12 +144,20 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 	}
 }
 
+// told wakes Keep for a change, unless all of it was asked for by Docker: each
+// container that ends would cost a look at everything.
+func (r *Reconciler) told(names []string) {
+	if slices.ContainsFunc(names, func(n string) bool { return !r.Records.Removed(n) }) {
+		r.Wake()
+	}
+}
+
 // watch wakes Keep for each change, and when it begins: what was changed
 // before is not told.
 func (r *Reconciler) watch(ctx context.Context, key string, w ovsdb.Watch) {
 	for {
 		begun := time.AfterFunc(settle, r.Wake)
-		err := r.Run.Watch(ctx, w, r.Wake)
+		err := r.Run.Watch(ctx, w, r.told)
 		begun.Stop()
 		if ctx.Err() != nil {
 			return
@@ -152,23 +179,50 @@ func (r *Reconciler) watch(ctx context.Context, key string, w ovsdb.Watch) {
 // answers, until the context ends. It also makes OVN's containers again where
 // they are gone.
 func (r *Reconciler) Mind(ctx context.Context) {
+	again := time.Duration(0)
 	for {
 		next := sweepEvery
-		if err := r.Sweep(ctx); err != nil {
-			if text := err.Error(); text != r.said && ctx.Err() == nil {
-				r.said = text
-				r.Log.Warn("what Docker has could not be compared with the records, it will be tried again", zap.Error(err))
-			}
+		switch err := r.Sweep(ctx); {
+		case err == nil:
+			again = 0
+			delete(r.said, "sweep")
+		case errors.Is(err, errNoLists):
 			next = askDockerEvery
+			r.complain(ctx, "sweep", "what Docker has could not be compared with the records, it will be tried again", err)
+		default:
+			again = min(max(2*again, sweepAgain), sweepEvery)
+			next = again
+			r.complain(ctx, "sweep", "not all that Docker has, or has not any more, could be followed; it will be tried again", err)
 		}
 		r.save()
-		until := time.Now().Add(next)
-		for time.Now().Before(until) {
+		for until := time.Now().Add(next); time.Now().Before(until) && !r.sweepSoon(); {
 			if !pause(ctx, min(reviveEvery, next)) {
 				return
 			}
 			r.revive(ctx)
 		}
+	}
+}
+
+// sweepSoon reports whether something that Docker has removed, and that had no
+// record, may be in a database that the last sweep did not know.
+func (r *Reconciler) sweepSoon() bool {
+	if !r.Records.AnyUnclaimed() {
+		return false
+	}
+	for nb := range r.databases() {
+		if !r.swept[nb] {
+			return true
+		}
+	}
+	return false
+}
+
+// complain logs a failure that is not the same as the last of its kind.
+func (r *Reconciler) complain(ctx context.Context, kind, text string, err error) {
+	if ctx.Err() == nil && r.said[kind] != err.Error() {
+		r.said[kind] = err.Error()
+		r.Log.Warn(text, zap.Error(err))
 	}
 }
 
@@ -198,10 +252,9 @@ func (r *Reconciler) revive(ctx context.Context) {
 		conns, err := r.Docker.Revive(bounded, central.Request{NB: n.NB, SB: n.SB, Overlay: n.Options.OverlayNetwork, AutoCreate: true})
 		cancel()
 		switch {
-		case err != nil && err.Error() != r.said && ctx.Err() == nil:
-			r.said = err.Error()
-			r.Log.Warn("OVN could not be started again", zap.String("nb", nb), zap.Error(err))
-		case err == nil && conns.NB != nb:
+		case err != nil:
+			r.complain(ctx, "revive", "OVN could not be started again", err)
+		case conns.NB != nb:
 			r.Log.Warn("OVN central is at another address than before: remove and create the networks that use it",
 				zap.String("was", nb), zap.String("is", conns.NB))
 		}

@@ -22,9 +22,12 @@ type Outages struct {
 // outage is a database that is down, or that records wait for, or both.
 type outage struct {
 	since time.Time // when it stopped answering; zero while it answers
-	next  time.Time // when it is asked again
-	pause time.Duration
-	calls int // of Report and Retry
+	// answers is true of one that answers again, but that may have lost what
+	// requests build on. It counts as down until Up.
+	answers bool
+	next    time.Time // when it is asked again
+	pause   time.Duration
+	calls   int // of Report and Retry
 }
 
 // NewOutages returns the knowledge that all is well. Probe returns nil when the
@@ -39,6 +42,23 @@ func (o *Outages) Down(nb string) bool {
 	defer o.mu.Unlock()
 	have := o.known[nb]
 	return have != nil && !have.since.IsZero()
+}
+
+// Silent reports whether the database is known not to answer, and has not since.
+func (o *Outages) Silent(nb string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	have := o.known[nb]
+	return have != nil && !have.since.IsZero() && !have.answers
+}
+
+// Up says that a database that answers has what requests build on.
+func (o *Outages) Up(nb string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if have := o.known[nb]; have != nil && have.answers {
+		have.since, have.answers = time.Time{}, false
+	}
 }
 
 // Report says that the database did not answer.
@@ -56,8 +76,11 @@ func (o *Outages) note(nb string, down bool) {
 		have = &outage{next: next, pause: askEvery}
 		o.known[nb] = have
 	}
-	if down && have.since.IsZero() {
-		have.since = time.Now()
+	if down {
+		if have.since.IsZero() {
+			have.since = time.Now()
+		}
+		have.answers = false
 	}
 	if next.Before(have.next) {
 		have.next = next
@@ -91,7 +114,11 @@ func (o *Outages) Ask(ctx context.Context, within time.Duration, databases map[s
 	defer cancel()
 	var all sync.WaitGroup
 	for nb := range databases {
-		all.Go(func() { o.ask(ctx, nb) })
+		all.Go(func() {
+			if answers, _, _ := o.ask(ctx, nb); answers {
+				o.Up(nb) // recovery makes what it lost, before any request
+			}
+		})
 	}
 	all.Wait()
 }
@@ -152,12 +179,11 @@ func (o *Outages) ask(ctx context.Context, nb string) (answers, back bool, calls
 		if have.since.IsZero() {
 			have.since = time.Now()
 		}
-		have.next = time.Now().Add(askEvery)
+		have.next, have.answers = time.Now().Add(askEvery), false
 		return false, false, calls
 	}
-	back = !have.since.IsZero()
-	have.since = time.Time{}
-	return true, back, calls
+	have.answers = true
+	return true, !have.since.IsZero(), calls
 }
 
 // settle ends the work of a database that answers. What was noted since is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -41,14 +42,27 @@ type observed struct {
 // Pass compares the records with what is there and makes what is missing. What
 // is there and ours but has no record is left to Sweep.
 func (r *Reconciler) Pass(ctx context.Context) error {
-	r.passing.Lock()
-	defer r.passing.Unlock()
+	unlock, err := r.turns.Lock(ctx, "pass")
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	seen, err := r.observe(ctx)
 	all := []error{err, r.restoreHost(ctx, &seen), r.restoreSwitches(ctx, seen)}
 	return errors.Join(append(all, r.restoreEndpoints(ctx, seen)...)...)
 }
 
 func (r *Reconciler) observe(ctx context.Context) (observed, error) {
+	seen := r.remember()
+	all := []error{r.observeHost(ctx, &seen)}
+	for nb := range r.databases() {
+		all = append(all, r.observeNorth(ctx, nb, &seen))
+	}
+	return seen, errors.Join(all...)
+}
+
+// remember begins a look: with the records as they are before it.
+func (r *Reconciler) remember() observed {
 	seen := observed{before: map[string]time.Time{}, north: map[string]ovn.Inventory{}}
 	for id, n := range r.Records.Networks.List() {
 		seen.before[id] = n.Updated
@@ -56,25 +70,25 @@ func (r *Reconciler) observe(ctx context.Context) (observed, error) {
 	for id, e := range r.Records.Endpoints.List() {
 		seen.before[id] = e.Updated
 	}
-	var all []error
-	all = append(all, r.observeHost(ctx, &seen))
-	for nb := range r.databases() {
-		if r.Outages.Down(nb) {
-			continue
-		}
-		bounded, cancel := context.WithTimeout(ctx, readWithin)
-		results, err := r.Run.Transact(bounded, ovn.TakeInventory(nb, topology.Owner))
-		cancel()
-		if err != nil {
-			if executor.IsUnreachable(err) && ctx.Err() == nil {
-				r.Outages.Report(nb)
-			}
-			all = append(all, fmt.Errorf("reading the northbound database at %q: %w", nb, err))
-			continue
-		}
-		seen.north[nb] = ovn.ReadInventory(results)
+	return seen
+}
+
+// observeNorth looks at a northbound database, unless it is known to be silent.
+func (r *Reconciler) observeNorth(ctx context.Context, nb string, seen *observed) error {
+	if r.Outages.Silent(nb) {
+		return nil
 	}
-	return seen, errors.Join(all...)
+	bounded, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	results, err := r.Run.Transact(bounded, ovn.TakeInventory(nb, topology.Owner))
+	if err != nil {
+		if executor.IsUnreachable(err) && ctx.Err() == nil {
+			r.Outages.Report(nb)
+		}
+		return fmt.Errorf("reading the northbound database at %q: %w", nb, err)
+	}
+	seen.north[nb] = ovn.ReadInventory(results)
+	return nil
 }
 
 // changed reports whether the record is another one than before the look: then
@@ -85,7 +99,12 @@ func (o observed) changed(id string, updated time.Time) bool {
 	return !known || !was.Equal(updated)
 }
 
+// observeHost looks at Open vSwitch and at the links, unless it is known to be
+// silent.
 func (r *Reconciler) observeHost(ctx context.Context, seen *observed) error {
+	if r.Outages.Silent("") {
+		return nil
+	}
 	bounded, cancel := context.WithTimeout(ctx, readWithin)
 	defer cancel()
 	results, err := r.Run.Transact(bounded, ovs.TakeInventory(r.Records.Host.OVSDB, topology.Owner))
@@ -124,7 +143,13 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 	networks := r.Records.Networks.List()
 	for _, id := range sorted(networks) {
 		n := networks[id]
-		if n.Phase != store.Ready || n.Data.Stands(*seen.local) {
+		if n.Phase != store.Ready {
+			continue
+		}
+		if err := r.rename(ctx, id, n.Data, seen); err != nil {
+			return err
+		}
+		if n.Data.Stands(*seen.local) {
 			continue
 		}
 		unlock, err := r.Records.LockChassis(ctx)
@@ -142,18 +167,40 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 		}
 		r.note(repaired, "bridge %s and the chassis' settings", n.Data.Bridge())
 		if n.Data.Host != was.Host || n.Data.Datapath != was.Datapath {
-			if err := r.Records.UpdateNetwork(ctx, id, func(have *topology.Network) {
+			if err := r.updateNetwork(ctx, id, seen, func(have *topology.Network) {
 				have.Host, have.Datapath = n.Data.Host, n.Data.Datapath
 			}); err != nil {
 				return err
-			}
-			if now, ok := r.Records.Networks.Get(id); ok {
-				seen.before[id] = now.Updated
 			}
 		}
 		if err := r.observeHost(ctx, seen); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// rename follows a host whose system-id somebody has changed: the rows of its
+// endpoints then carry the new one.
+func (r *Reconciler) rename(ctx context.Context, id string, n topology.Network, seen *observed) error {
+	name := seen.local.ExternalIDs["system-id"]
+	if name == "" || name == n.Host {
+		return nil
+	}
+	r.Log.Warn("the system-id of this host's Open vSwitch is another one than before; were this host a copy of another one, the two would "+
+		"take each other's ports for their own: then remove the networks here, or the data directory",
+		zap.String("was", n.Host), zap.String("is", name), zap.String("network", id))
+	return r.updateNetwork(ctx, id, seen, func(have *topology.Network) { have.Host = name })
+}
+
+// updateNetwork changes a record, and has the look that it was found in count
+// as one at the changed record.
+func (r *Reconciler) updateNetwork(ctx context.Context, id string, seen *observed, change func(*topology.Network)) error {
+	if err := r.Records.UpdateNetwork(ctx, id, change); err != nil {
+		return err
+	}
+	if now, ok := r.Records.Networks.Get(id); ok {
+		seen.before[id] = now.Updated
 	}
 	return nil
 }
@@ -185,6 +232,7 @@ func (r *Reconciler) restoreSwitches(ctx context.Context, seen observed) error {
 }
 
 func (r *Reconciler) restoreEndpoints(ctx context.Context, seen observed) []error {
+	maps.DeleteFunc(r.mended, func(_ ovs.Port, at time.Time) bool { return time.Since(at) >= mendEvery })
 	lacks := map[string][]lifecycle.Lack{}
 	networks := r.Records.Networks.List()
 	for id, e := range r.Records.Endpoints.List() {
@@ -200,11 +248,9 @@ func (r *Reconciler) restoreEndpoints(ctx context.Context, seen observed) []erro
 	var all []error
 	for nb, list := range lacks {
 		for chunk := range slices.Chunk(list, together) {
-			if err := r.Records.Restore(ctx, nb, chunk); err != nil {
-				all = append(all, err)
-				continue
-			}
-			for _, l := range chunk {
+			done, err := r.Records.Restore(ctx, nb, chunk)
+			all = append(all, err)
+			for _, l := range done {
 				r.note(repaired, "endpoint %.12s of network %.12s: %s", l.Endpoint.ID, l.Network.ID, describe(l.Work))
 			}
 		}
@@ -235,7 +281,7 @@ func (r *Reconciler) missing(n topology.Network, e topology.Endpoint, seen obser
 	}
 	if len(work.Unplug) > 0 && len(work.Plug) > 0 {
 		// The error may have a cause that adding the port again does not mend.
-		if last, ok := r.mended[port]; ok && time.Since(last) < mendEvery {
+		if _, ok := r.mended[port]; ok {
 			return topology.Work{North: work.North}
 		}
 		r.mended[port] = time.Now()

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -21,7 +22,7 @@ import (
 type Runner interface {
 	Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Result, error)
 	Links(ctx context.Context) (map[string]bool, error)
-	Watch(ctx context.Context, w ovsdb.Watch, changed func()) error
+	Watch(ctx context.Context, w ovsdb.Watch, changed func(names []string)) error
 }
 
 // Config is what a Reconciler works with.
@@ -45,17 +46,22 @@ type Reconciler struct {
 	started time.Time
 	wake    chan struct{}
 	changed chan struct{}
+	rewatch chan string // databases whose watches are to begin anew
 
-	passing sync.Mutex
-	mended  map[ovs.Port]time.Time // when a port was last added anew; under passing
+	turns  keylock.Locks          // "pass", "sweep"
+	mended map[ovs.Port]time.Time // when a port was last added anew; under "pass"
 
-	sweeping    sync.Mutex
-	old         map[string]bool // records that were complete at the last sweep; under sweeping
+	// Under "sweep": the records that were complete some time ago; those that
+	// were a sweep later, and since when they are known to be; the databases that
+	// the last sweep knew.
+	old, young  map[string]bool
+	youngSince  time.Time
+	swept       map[string]bool
 	rebuilt     chan struct{}
 	rebuiltOnce sync.Once
 
-	said         string // the last complaint of Mind, which would repeat itself
-	noController bool   // when Mind last looked
+	said         map[string]string // the last complaint of each kind, which would repeat itself; of Mind
+	noController bool              // when Mind last looked
 
 	mu      sync.Mutex
 	report  Report
@@ -65,10 +71,11 @@ type Reconciler struct {
 // New returns a reconciler of the records.
 func New(c Config) *Reconciler {
 	r := &Reconciler{
-		Config: c, started: time.Now(), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		mended: map[ovs.Port]time.Time{}, rebuilt: make(chan struct{}),
+		Config: c, started: time.Now(), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), rewatch: make(chan string, 16),
+		mended: map[ovs.Port]time.Time{}, rebuilt: make(chan struct{}), said: map[string]string{},
 	}
 	r.old = r.complete()
+	r.young, r.youngSince = r.old, r.started
 	r.begin(c.Store.Report())
 	return r
 }
@@ -179,9 +186,15 @@ func (r *Reconciler) Watch(ctx context.Context) {
 			}
 			if back {
 				r.Log.Info("database answers", zap.String("database", nameOf(nb)))
-				r.Wake()
-				r.refill(ctx)
+				r.watchAnew(nb)
 			}
+			// Before requests count on it: it may have lost its switches, and then
+			// also what a pass has to make.
+			if back || r.deferred(nb) {
+				r.Wake()
+				r.refill(ctx, nb)
+			}
+			r.Outages.Up(nb)
 			err := r.finish(ctx, nb)
 			if err != nil && ctx.Err() == nil {
 				r.Log.Warn("not all could be completed, it will be tried again", zap.String("database", nameOf(nb)), zap.Error(err))
@@ -193,10 +206,33 @@ func (r *Reconciler) Watch(ctx context.Context) {
 
 // refill makes the switches again of a database that comes back empty, which
 // the endpoints that waited for it need.
-func (r *Reconciler) refill(ctx context.Context) {
-	seen, err := r.observe(ctx)
+func (r *Reconciler) refill(ctx context.Context, nb string) {
+	if nb == "" {
+		return
+	}
+	seen := r.remember()
+	err := r.observeNorth(ctx, nb, &seen)
 	if err = errors.Join(err, r.restoreSwitches(ctx, seen)); err != nil && ctx.Err() == nil {
 		r.Log.Debug("a pass will try it again", zap.Error(err))
+	}
+}
+
+// deferred reports whether endpoints wait for the database.
+func (r *Reconciler) deferred(nb string) bool {
+	for _, e := range r.Records.Endpoints.List() {
+		if n, ok := r.Records.Networks.Get(e.Data.NetworkID); ok && n.Data.NB == nb && e.Data.Deferred {
+			return true
+		}
+	}
+	return false
+}
+
+// watchAnew has the watches of a database begin again: those of a machine that
+// fell silent hear nothing of it for ever. It does not block.
+func (r *Reconciler) watchAnew(nb string) {
+	select {
+	case r.rewatch <- nb:
+	default:
 	}
 }
 

@@ -21,6 +21,8 @@ type Report struct {
 	Repaired  []string `json:"repaired,omitempty"`   // missing in OVN or Open vSwitch, and made again
 	Rebuilt   []string `json:"rebuilt,omitempty"`    // without a record, and rebuilt from what Docker knows
 	Collected []string `json:"collected,omitempty"`  // removed, for Docker does not have it any more
+	// Failed is what could not be rebuilt so far, and why.
+	Failed []string `json:"failed,omitempty"`
 }
 
 // Restored counts records.
@@ -64,12 +66,29 @@ func (r *Reconciler) note(k kind, format string, args ...any) {
 	r.Log.Info(verb, zap.String("what", text))
 }
 
+// failed replaces what could not be rebuilt.
+func (r *Reconciler) failed(reasons []error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []string
+	for _, err := range reasons {
+		if err != nil {
+			list = append(list, err.Error())
+		}
+	}
+	if !slices.Equal(list, r.report.Failed) {
+		r.report.Failed = list
+		r.report.At, r.unsaved = time.Now().UTC().Truncate(time.Second), true
+	}
+}
+
 // Report returns what recovery has found and done so far.
 func (r *Reconciler) Report() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.report
 	c.Dropped, c.TakenBack = slices.Clone(c.Dropped), slices.Clone(c.TakenBack)
+	c.Failed = slices.Clone(c.Failed)
 	c.Repaired, c.Rebuilt, c.Collected = slices.Clone(c.Repaired), slices.Clone(c.Rebuilt), slices.Clone(c.Collected)
 	return c
 }

@@ -24,6 +24,17 @@ const (
 	apart = 3 * time.Second
 	// sweepEvery is the pause between sweeps when nothing calls for one.
 	sweepEvery = 5 * time.Minute
+	// sweepAgain is the pause after one that could not do all, and grows to
+	// sweepEvery.
+	sweepAgain = 5 * time.Second
+	// oldAfter is how old a record must be at least to be taken for one that
+	// Docker has removed: dockerd stores what a driver has made a moment later,
+	// and nobody can say how long a moment is on a busy machine.
+	oldAfter = time.Minute
+	// rebuildWithin bounds the rebuilding of one network.
+	rebuildWithin = 20 * time.Second
+	// listedFor is longer than Docker lists what it has removed.
+	listedFor = time.Hour
 	// askDockerEvery is the pause between tries while Docker does not answer.
 	askDockerEvery = 2 * time.Second
 	snapshotWithin = time.Minute
@@ -42,10 +53,16 @@ type Docker interface {
 // while the plugin was not there to be told, are removed; and so is what is in
 // OVN and Open vSwitch of this plugin without a record.
 func (r *Reconciler) Sweep(ctx context.Context) error {
-	r.sweeping.Lock()
-	defer r.sweeping.Unlock()
-	old := r.old
-	r.old = r.complete()
+	unlock, err := r.turns.Lock(ctx, "sweep")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if time.Since(r.youngSince) >= oldAfter {
+		r.old = r.young
+		r.young, r.youngSince = r.complete(), time.Now()
+	}
+	known := r.databases()
 	first, err := r.snapshot(ctx)
 	if err != nil {
 		return err
@@ -64,7 +81,10 @@ func (r *Reconciler) Sweep(ctx context.Context) error {
 	gone := func(network, endpoint string) bool {
 		return absent(first, network, endpoint) && absent(second, network, endpoint)
 	}
-	return errors.Join(append([]error{rebuilt}, append(r.collectRecords(ctx, old, gone), r.collectOrphans(ctx, gone)...)...)...)
+	err = errors.Join(append([]error{rebuilt}, append(r.collectRecords(ctx, gone), r.collectOrphans(ctx, gone)...)...)...)
+	r.swept = known
+	r.Records.ForgetRemoved(listedFor)
+	return err
 }
 
 // complete returns the ids of the records that Docker has been told of.
@@ -82,8 +102,15 @@ func (r *Reconciler) complete() map[string]bool {
 func (r *Reconciler) snapshot(ctx context.Context) (central.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, snapshotWithin)
 	defer cancel()
-	return r.Docker.Snapshot(ctx)
+	s, err := r.Docker.Snapshot(ctx)
+	if err != nil {
+		return s, fmt.Errorf("%w: %w", errNoLists, err)
+	}
+	return s, nil
 }
+
+// errNoLists is why nothing can be said of what Docker has.
+var errNoLists = errors.New("docker's lists are not to be had")
 
 // absent reports whether Docker does not have the endpoint, or, with none
 // named, the network.
@@ -103,6 +130,7 @@ func absent(s central.Snapshot, network, endpoint string) bool {
 func (r *Reconciler) rebuild(ctx context.Context, s central.Snapshot) error {
 	var all []error
 	found := false
+	defer func() { r.failed(all) }()
 	for _, id := range slices.Sorted(maps.Keys(s.Networks)) {
 		n := s.Networks[id]
 		if !n.Ours || r.Records.Removed(id) {
@@ -149,6 +177,8 @@ func (r *Reconciler) rebuildNetwork(ctx context.Context, have central.DockerNetw
 		}
 	}
 	slices.SortFunc(n.Subnets, func(a, b topology.Subnet) int { return a.Pool.Addr().Compare(b.Pool.Addr()) })
+	ctx, cancel := context.WithTimeout(ctx, rebuildWithin)
+	defer cancel()
 	return r.Rebuild(ctx, n)
 }
 
@@ -198,26 +228,34 @@ func (r *Reconciler) adopt(ctx context.Context, n central.DockerNetwork, have ce
 }
 
 // collectRecords removes the networks and endpoints that Docker does not have
-// any more. They are old: from before this process, or from before the last
-// sweep. dockerd stores what a driver has made a moment later, and nobody can
-// say how long a moment is on a busy machine.
-func (r *Reconciler) collectRecords(ctx context.Context, old map[string]bool, gone func(network, endpoint string) bool) []error {
+// any more. They are old: from before this process, or for a while.
+func (r *Reconciler) collectRecords(ctx context.Context, gone func(network, endpoint string) bool) []error {
 	var all []error
+	networks := r.Records.Networks.List()
 	for id, e := range r.Records.Endpoints.List() {
-		if e.Phase != store.Ready || gone(e.Data.NetworkID, "") || !gone(e.Data.NetworkID, id) || !old[id] {
+		if e.Phase != store.Ready || !gone(e.Data.NetworkID, id) || !r.old[id] {
 			continue
 		}
-		r.note(collected, "endpoint %.12s of network %.12s, which Docker does not have any more", id, e.Data.NetworkID)
-		all = append(all, r.Records.Detach(ctx, id))
+		if _, recorded := networks[e.Data.NetworkID]; recorded && gone(e.Data.NetworkID, "") {
+			continue // they go together
+		}
+		all = append(all, r.collect(r.Records.Detach(ctx, id), "endpoint %.12s of network %.12s, which Docker does not have any more", id, e.Data.NetworkID))
 	}
-	for id, n := range r.Records.Networks.List() {
-		if n.Phase != store.Ready || !gone(id, "") || !old[id] {
+	for id, n := range networks {
+		if n.Phase != store.Ready || !gone(id, "") || !r.old[id] {
 			continue
 		}
-		r.note(collected, "network %.12s (logical switch %s), which Docker does not have any more", id, n.Data.Switch())
-		all = append(all, r.Records.RemoveNetwork(ctx, id))
+		all = append(all, r.collect(r.Records.RemoveNetwork(ctx, id), "network %.12s (logical switch %s), which Docker does not have any more", id, n.Data.Switch()))
 	}
 	return all
+}
+
+// collect notes what was removed, unless that failed, and returns the failure.
+func (r *Reconciler) collect(err error, format string, args ...any) error {
+	if err == nil {
+		r.note(collected, format, args...)
+	}
+	return err
 }
 
 // collectOrphans removes rows, ports and links of this plugin that no record
@@ -237,7 +275,7 @@ func (r *Reconciler) collectOrphans(ctx context.Context, gone func(network, endp
 		id, network := ids["endpoint_id"], ids["network_id"]
 		_, ours := networks[network]
 		_, known := endpoints[id]
-		mine := ids["instance"] == r.Records.Instance || ours
+		mine := ids["instance"] == r.Records.Instance || ours || r.Records.Unclaimed(network) || r.Records.Unclaimed(id)
 		return id, id != "" && mine && !known && gone(network, id)
 	}
 	at := map[string]string{} // endpoint id -> database that has its port
@@ -255,20 +293,27 @@ func (r *Reconciler) collectOrphans(ctx context.Context, gone func(network, endp
 	}
 	var all []error
 	for id, nb := range at {
-		r.note(collected, "endpoint %.12s, which had no record", id)
-		all = append(all, r.Records.CollectEndpoint(ctx, nb, id))
+		err := r.Records.CollectEndpoint(ctx, nb, id)
+		if err == nil && nb != "" {
+			r.Records.Claimed(id)
+		}
+		all = append(all, r.collect(err, "endpoint %.12s, which had no record", id))
 	}
 	for nb, north := range seen.north {
 		for name, rows := range north.Switches {
 			for _, row := range rows {
 				for network, instance := range topology.Users(row) {
-					if _, known := networks[network]; known || instance != r.Records.Instance || !gone(network, "") {
+					_, known := networks[network]
+					if known || instance != r.Records.Instance && !r.Records.Unclaimed(network) || !gone(network, "") {
 						continue
 					}
-					r.note(collected, "use of logical switch %s by network %.12s, which had no record", name, network)
-					all = append(all, r.Records.CollectNetwork(ctx, topology.Network{
+					err := r.Records.CollectNetwork(ctx, topology.Network{
 						ID: network, Instance: instance, NB: nb, Options: options.Network{Switch: string(name)},
-					}))
+					})
+					if err == nil {
+						r.Records.Claimed(network)
+					}
+					all = append(all, r.collect(err, "use of logical switch %s by network %.12s, which had no record", name, network))
 				}
 			}
 		}

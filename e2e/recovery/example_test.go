@@ -1,6 +1,7 @@
 package recovery_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +42,7 @@ var _ = It("persists, as the example in the documentation says", Label("recovery
 	Expect([]string{l.AddressOf(ctx, "web1", "production-net"), l.AddressOf(ctx, "web2", "production-net")}).To(Equal(addresses))
 
 	By("6. check state recovery in logs: a plugin's log is Docker's")
-	Expect(l.Must(ctx, "sh", "-c", `grep ovs-container-network /var/log/dockerd.log | grep -i "restored\|recovered"`)).
+	Expect(l.Must(ctx, "sh", "-c", fmt.Sprintf(`tail -n +%d /var/log/dockerd.log | grep ovs-container-network | grep -i "restored\|recovered"`, logged+1))).
 		To(MatchRegexp(`state restored.*networks\W+1\W+endpoints\W+2`))
 
 	By("7. launch new container - gets next available IP")
@@ -74,6 +75,12 @@ func upgrade(ctx SpecContext) {
 	Expect(found).To(BeTrue())
 	value, _, _ := strings.Cut(strings.SplitN(rest, `"value": "`, 2)[1], `"`)
 	Expect(l.WriteFile(ctx, top+"/build/plugin/config.json", []byte(strings.Replace(string(config), value, "feedc0de", 1)), 0o644)).To(Succeed())
+	By("being cut off when the old plugin is gone and the new one not there yet")
+	Expect(l.WriteFile(ctx, top+"/bin/docker", []byte("#!/bin/sh\ncase \"$1 $2\" in 'plugin create') echo a fault >&2; exit 1 ;; esac\nexec /usr/bin/docker \"$@\"\n"), 0o755)).To(Succeed())
+	_, err = l.Run(ctx, "env", "PATH="+top+"/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "bash", top+"/hack/plugin.sh", "upgrade")
+	Expect(err).To(MatchError(ContainSubstring("the state is safe in /var/lib/docker/ovs-container-network-upgrade")))
+	Expect(l.Docker(ctx, "plugin", "ls", "-q")).To(BeEmpty())
+	By("and going on from there")
 	l.Must(ctx, "bash", top+"/hack/plugin.sh", "upgrade")
 	Expect(l.MustDocker(ctx, "plugin", "inspect", "-f", "{{.Id}}", host.PluginName)).NotTo(Equal(id))
 	By("and a second time, which finds nothing to do")

@@ -91,6 +91,18 @@ var _ = DescribeTable("a state file that is", func(spec SpecContext, keepsBackup
 	Entry("from a newer version", true, `jq '.schema = 99 | del(.checksum)' FILE > /tmp/f && cat /tmp/f > FILE`),
 )
 
+var _ = It("is the instance's alone that is damaged, and its rows stay its own", func(ctx SpecContext) {
+	traffic := running(ctx)
+	instance := path.Join(dataDir(ctx), "instance.json")
+	uuid := l.Must(ctx, "jq", "-r", ".data.uuid", instance)
+	while(ctx, func() { l.Must(ctx, "truncate", "-s", "20", instance) })
+	l.Agree(ctx)
+	works(ctx)
+	Expect(l.Must(ctx, "jq", "-r", ".data.uuid", instance)).To(Equal(uuid))
+	l.Must(ctx, "rm", instance+".backup")
+	Expect(traffic.Ends(ctx).Lost).To(BeZero())
+}, NodeTimeout(time.Minute))
+
 var _ = It("belongs to another user, and is read all the same", func(ctx SpecContext) {
 	traffic := running(ctx)
 	while(ctx, func() {

@@ -3,7 +3,6 @@ package outage_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -106,20 +105,14 @@ func liveRestore(ctx context.Context, on bool) {
 	Expect(l.RestartDocker(ctx)).To(Succeed())
 }
 
-// centralAway is how long OVN central stays away: a minute in the long form.
-func centralAway() time.Duration {
-	if os.Getenv("E2E_LONG") != "" {
-		return time.Minute
-	}
-	return 12 * time.Second
-}
+const centralAway = time.Minute
 
 var _ = Describe("OVN central", Label("outage"), func() {
 	It("is away while containers start and stop", func(ctx SpecContext) {
 		names := always(ctx, 3)
 		traffic := l.Traffic(ctx, names[0], names[1], "n1")
 		l.MustDocker(ctx, "stop", "-t", "5", "ovn-central")
-		until := time.Now().Add(centralAway())
+		until := time.Now().Add(centralAway)
 		for i := 0; time.Now().Before(until); i++ {
 			l.Container(ctx, fmt.Sprintf("late%d", i), "n1")
 			if i > 0 {
@@ -128,7 +121,7 @@ var _ = Describe("OVN central", Label("outage"), func() {
 			if i == 1 {
 				l.MustDocker(ctx, "rm", "-f", names[2])
 			}
-			time.Sleep(time.Second)
+			time.Sleep(2 * time.Second)
 		}
 		l.MustDocker(ctx, "start", "ovn-central")
 		goesOn(ctx, names[:2]...)

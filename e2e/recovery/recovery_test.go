@@ -54,7 +54,8 @@ func log(ctx context.Context) string {
 // watches are the processes that wait for changes of databases.
 func watches(ctx context.Context) []string {
 	GinkgoHelper()
-	return strings.Fields(l.Must(ctx, "pidof", "ovsdb-client"))
+	out, _ := l.Run(ctx, "pidof", "ovsdb-client") // fails when there are none
+	return strings.Fields(out)
 }
 
 var _ = Describe("the plugin", Label("recovery"), func() {
@@ -69,7 +70,11 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 	It("is killed, and dockerd starts it again", func(ctx SpecContext) {
 		traffic := running(ctx)
 		pid := l.Must(ctx, "pidof", "ovs-container-network")
-		before := watches(ctx)
+		var before []string
+		lab.Soon(ctx, func(g Gomega) {
+			before = watches(ctx)
+			g.Expect(before).To(HaveLen(4), "two tables of each of two databases")
+		})
 		l.Must(ctx, "kill", "-9", pid)
 		lab.Soon(ctx, func(g Gomega) {
 			now, err := l.Run(ctx, "pidof", "ovs-container-network")

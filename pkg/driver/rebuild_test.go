@@ -146,7 +146,7 @@ func TestKeep(t *testing.T) {
 		p.keep(t)
 		populated(t, p)
 		p.reconciler.Changed() // the records; the test's callback is none
-		<-time.After(5 * time.Second)
+		<-time.After(10 * time.Second)
 		var looks atomic.Int64
 		p.onRun(func(_ context.Context, program string, ops [][]string) error {
 			if program == "ovsdb-client" && ops[0][0] == "read" {

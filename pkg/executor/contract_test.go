@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -72,7 +73,8 @@ func database(t *testing.T, schemaPath string) string {
 		_ = os.RemoveAll(dir)
 	})
 	for range 200 {
-		if _, err := os.Stat(socket); err == nil {
+		if c, err := net.Dial("unix", socket); err == nil {
+			_ = c.Close()
 			return "unix:" + socket
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -16,7 +16,8 @@ import (
 
 // Watch calls changed for the changes that the watch tells of, with the rows'
 // names as in ovsdb.Rows, until the context ends or the connection to the
-// database is lost. It notices a server
+// database is lost. It calls it with none when the database has told what is
+// there, if there is anything: what changes from then on is told. It notices a server
 // that ends, not a machine that falls silent: what is asked of that one next
 // notices.
 func (e *Executor) Watch(ctx context.Context, w ovsdb.Watch, changed func(names []string)) error {
@@ -39,12 +40,12 @@ func (e *Executor) Watch(ctx context.Context, w ovsdb.Watch, changed func(names 
 	}
 	lines := bufio.NewReader(out)
 	var rows ovsdb.Rows
-	for {
+	for begun := false; ; begun = true {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
 			break // its end, whatever the reason: Wait has it
 		}
-		if names := rows.Changes(line); len(names) > 0 {
+		if names := rows.Changes(line); len(names) > 0 || !begun {
 			changed(names)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -98,4 +99,28 @@ func FuzzQuote(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// The lines are those of ovsdb-client 3.1, of Open vSwitch's and OVN's
+// databases.
+func TestRows(t *testing.T) {
+	var rows ovsdb.Rows
+	for _, c := range []struct {
+		line string
+		want []string
+	}{
+		{`{"data":[["b9d7","initial","a"],["0d22","initial","b"]],"headings":["row","action","name"]}`, nil},
+		{`{"data":[["167d","insert","ocn1"]],"headings":["row","action","name"]}`, nil},
+		{`{"data":[["0d22","delete",null],["167d","delete",null]],"headings":["row","action","name"]}`, []string{"b", "ocn1"}},
+		{`{"data":[["0d22","delete",null]],"headings":["row","action","name"]}`, []string{""}},
+		{`{"data":[["11a2","initial",["map",[["a","b"]]]]],"headings":["row","action","external_ids"]}`, nil},
+		{`{"data":[["11a2","modify",["map",[["a","c"],["d","e"]]]]],"headings":["row","action","external_ids"]}`, []string{""}},
+		{`{"data":[["b9d7","old","a"],["","new","c"]],"headings":["row","action","name"]}`, []string{"a", ""}},
+		{`2026-01-01T00:00:00Z|00001|something|WARN|else`, []string{""}},
+		{`{"data":[["x"]]}`, []string{""}},
+	} {
+		if got := rows.Changes([]byte(c.line)); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.line, got, c.want)
+		}
+	}
 }

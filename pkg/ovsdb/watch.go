@@ -63,7 +63,7 @@ func (r *Rows) Changes(line []byte) []string {
 		case "delete":
 			changed = append(changed, r.names[id])
 			delete(r.names, id)
-		case "old":
+		default: // "modify"; of servers without conditional monitors "old" and "new"
 			changed = append(changed, r.names[id])
 		}
 	}

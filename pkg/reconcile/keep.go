@@ -30,6 +30,8 @@ const (
 	// maxPassAgain.
 	passAgain    = 5 * time.Second
 	maxPassAgain = time.Minute
+	// beginWithin is how long a watch may take to begin on a busy machine.
+	beginWithin = 5 * time.Second
 	// watchAgain is the pause before a watch that was lost begins again.
 	watchAgain = time.Second
 )
@@ -147,18 +149,20 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 // told wakes Keep for a change, unless all of it was asked for by Docker: each
 // container that ends would cost a look at everything.
 func (r *Reconciler) told(names []string) {
-	if slices.ContainsFunc(names, func(n string) bool { return !r.Records.Removed(n) }) {
+	if len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return !r.Records.Removed(n) }) {
 		r.Wake()
 	}
 }
 
 // watch wakes Keep for each change, and when it begins: what was changed
-// before is not told.
+// before is not told. When it has begun is told by what is there; where there
+// is nothing, it has most likely begun soon, and certainly later.
 func (r *Reconciler) watch(ctx context.Context, key string, w ovsdb.Watch) {
 	for {
-		begun := time.AfterFunc(settle, r.Wake)
+		soon, later := time.AfterFunc(settle, r.Wake), time.AfterFunc(beginWithin, r.Wake)
 		err := r.Run.Watch(ctx, w, r.told)
-		begun.Stop()
+		soon.Stop()
+		later.Stop()
 		if ctx.Err() != nil {
 			return
 		}

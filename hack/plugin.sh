@@ -13,9 +13,10 @@ users() { docker network ls --filter "driver=$plugin" --format '{{.Name}}' | pas
 
 # settings: what an administrator has changed with docker plugin set, as NAME=value lines.
 settings() {
-	comm -13 \
-		<(docker plugin inspect -f '{{range .Config.Env}}{{.Name}}={{.Value}}{{println}}{{end}}' "$plugin" | sort) \
-		<(docker plugin inspect -f '{{range .Settings.Env}}{{println .}}{{end}}' "$plugin" | sort) | grep "=" || true
+	local before now
+	before=$(docker plugin inspect -f '{{range .Config.Env}}{{.Name}}={{.Value}}{{println}}{{end}}' "$plugin") || return
+	now=$(docker plugin inspect -f '{{range .Settings.Env}}{{println .}}{{end}}' "$plugin") || return
+	comm -13 <(sort <<<"$before") <(sort <<<"$now") | { grep "=" || true; }
 }
 
 remove() {
@@ -50,12 +51,32 @@ create() {
 	fi
 }
 
+# docker_root: Docker's own folder. That Docker did not answer must never look like an empty folder.
+docker_root() {
+	local dir
+	dir=$(docker info -f '{{.DockerRootDir}}') && [ -n "$dir" ] && echo "$dir"
+}
+
 # data: where Docker keeps the plugin's state on this machine.
-data() { echo "$(docker info -f '{{.DockerRootDir}}')/plugins/$(docker plugin inspect -f '{{.Id}}' "$plugin")/propagated-mount/data"; }
+data() {
+	local dir id
+	dir=$(docker_root) && id=$(docker plugin inspect -f '{{.Id}}' "$plugin") && [ -n "$id" ] &&
+		echo "$dir/plugins/$id/propagated-mount/data"
+}
 
 # saved: what upgrade has kept of the plugin that it replaces. Beside Docker's own files: on the file system of the
 # state, and there after a power cut in between.
-saved() { echo "$(docker info -f '{{.DockerRootDir}}')/$name-upgrade"; }
+saved() {
+	local dir
+	dir=$(docker_root) && echo "$dir/$name-upgrade"
+}
+
+# retire SAVED: it is not needed any more. By a rename, so that it is never there in part.
+retire() {
+	rm -rf "$1.part"
+	mv -T "$1" "$1.part"
+	rm -rf "$1.part"
+}
 
 # upgrade: the plugin that was built takes the place of the one that is installed, under its networks and containers.
 # docker plugin upgrade pulls from a registry only, and docker plugin rm removes the state with the plugin; so the
@@ -64,14 +85,21 @@ saved() { echo "$(docker info -f '{{.DockerRootDir}}')/$name-upgrade"; }
 upgrade() {
 	need_root make upgrade
 	[ -f "$build/plugin/config.json" ] || die "build/plugin is missing; run: make rootfs"
-	local saved
+	local saved state
 	saved=$(saved)
 	rm -rf "$saved.part"
-	if plugin_exists && [ -d "$saved" ] && has_run_since "$saved"; then
-		rm -rf "$saved" # the plugin went on without what was saved, and has newer state
+	if plugin_exists && [ -d "$saved" ]; then
+		state=$(data)
+		if has_run_since "$saved" "$state"; then
+			# The plugin went on without what was saved, and has newer state. It is kept all the same, for the case that
+			# somebody enabled a plugin without any.
+			rm -rf "$saved.old"
+			mv -T "$saved" "$saved.old"
+			say "the plugin has run since an upgrade was interrupted; the state of before is in $saved.old"
+		fi
 	fi
 	if ! plugin_exists; then
-		[ -d "$saved" ] || mkdir -m 700 "$saved" # nothing to carry over
+		: # there is what an upgrade saved that was interrupted, or nothing to carry over
 	elif [ "$(installed)" != "$(wanted)" ] && [ ! -d "$saved" ]; then
 		disable
 		save "$saved" || {
@@ -91,20 +119,21 @@ upgrade() {
 	enable
 }
 
-# has_run_since SAVED: whether the plugin has written state after its former one was saved.
+# has_run_since SAVED STATE: whether the plugin has written state after its former one was saved.
 has_run_since() {
-	plugin_enabled || [ -n "$(find "$(data)" -newer "$1/settings" -type f -print -quit 2>/dev/null)" ]
+	local newer=""
+	[ ! -d "$2" ] || [ ! -f "$1/settings" ] || newer=$(find "$2" -newer "$1/settings" -type f -print -quit)
+	plugin_enabled || [ -n "$newer" ]
 }
 
 # save SAVED: state and settings of the plugin, which is disabled, all or nothing.
 save() {
 	local state
-	state=$(data)
-	mkdir -m 700 "$1.part" &&
+	state=$(data) &&
+		mkdir -m 700 "$1.part" &&
 		{ [ ! -d "$state" ] || cp -a "$state" "$1.part/data"; } &&
 		settings >"$1.part/settings" &&
 		sync -f "$1.part" &&
-		rm -rf "$1" &&
 		mv -T "$1.part" "$1"
 }
 
@@ -124,7 +153,11 @@ restore() {
 	[ ! -f "$saved/settings" ] || mapfile -t kept <"$saved/settings"
 	[ "${#kept[@]}" -eq 0 ] || docker plugin set "$plugin" "${kept[@]}" ||
 		die "the settings ${kept[*]} are not taken by this version; empty $saved/settings, run make upgrade, and set them anew"
-	rm -rf "$saved"
+	[ -d "$saved" ] || {
+		say "created plugin $plugin"
+		return
+	}
+	retire "$saved"
 	say "created plugin $plugin, with the state and the settings of the one before"
 }
 

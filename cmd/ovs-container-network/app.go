@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
@@ -75,7 +76,7 @@ func (a *app) open() error {
 	if err != nil {
 		return err
 	}
-	if err := keepInstance(s, networks); err != nil {
+	if err := keepInstance(s, networks, a.log); err != nil {
 		return err
 	}
 	for _, d := range s.Report().Dropped {
@@ -113,20 +114,22 @@ func (a *app) open() error {
 	return nil
 }
 
-// keepInstance takes the instance from the records when its file alone was
-// lost: by a new one, the rows in OVN would be another plugin's.
-func keepInstance(s *store.Store, networks *store.Collection[topology.Network]) error {
-	if !s.Report().NewInstance {
-		return nil
-	}
+// keepInstance takes the instance from the records when they all have one that
+// is not the store's: its file alone was lost, and by the new one that took its
+// place, the rows in OVN would be another plugin's.
+func keepInstance(s *store.Store, networks *store.Collection[topology.Network], log *zap.Logger) error {
 	all := map[string]bool{}
 	for _, n := range networks.List() {
 		all[n.Data.Instance] = true
 	}
-	if len(all) != 1 {
+	if len(all) != 1 || all[s.Instance()] {
 		return nil
 	}
 	for id := range all {
+		if uuid.Validate(id) != nil {
+			continue
+		}
+		log.Warn("the identity of this plugin was lost, and is taken from its records", zap.String("instance", id))
 		if err := s.AdoptInstance(id); err != nil {
 			return err
 		}

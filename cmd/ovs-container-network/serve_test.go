@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -13,7 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
 // environment sets a plugin up that shares nothing with the machine's own, and
@@ -161,4 +166,60 @@ func TestSocketInUse(t *testing.T) {
 		t.Errorf("ended after %s", d)
 	}
 	post(t, plugin, "/Plugin.Activate", "")
+}
+
+// The identity of a plugin whose file alone was lost is its records', also when
+// a start between was cut off; without records it is a new one.
+func TestKeepInstance(t *testing.T) {
+	dir := t.TempDir()
+	open := func() (*store.Store, *store.Collection[topology.Network]) {
+		t.Helper()
+		s, err := store.Open(dir, store.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		networks, err := store.NewCollection[topology.Network](s, "networks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, networks
+	}
+	lose := func(s *store.Store) {
+		t.Helper()
+		if err := errors.Join(s.Close(), os.Remove(filepath.Join(dir, "instance.json"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, networks := open()
+	was := s.Instance()
+	if err := networks.Put("n", store.Record[topology.Network]{Phase: store.Ready, Data: topology.Network{ID: "n", Instance: was}}); err != nil {
+		t.Fatal(err)
+	}
+	lose(s)
+	s, _ = open() // and is killed
+	if s.Instance() == was {
+		t.Fatal("the identity was not lost")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s, networks = open()
+		if err := keepInstance(s, networks, zap.NewNop()); err != nil || s.Instance() != was {
+			t.Errorf("identity %q (%v), want %q", s.Instance(), err, was)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, networks = open()
+	if err := networks.Delete("n"); err != nil {
+		t.Fatal(err)
+	}
+	lose(s)
+	s, networks = open()
+	if err := keepInstance(s, networks, zap.NewNop()); err != nil || s.Instance() == was {
+		t.Errorf("identity %q (%v), want a new one", s.Instance(), err)
+	}
 }

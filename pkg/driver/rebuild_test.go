@@ -3,14 +3,14 @@ package driver_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 )
 
 // sweep compares with Docker's lists.
@@ -354,7 +354,7 @@ func TestRemovalThatWaits(t *testing.T) {
 }
 
 // Docker that does not answer is asked again soon; a network that cannot be
-// rebuilt is tried again ever more seldom; and sweeps do not make records old.
+// rebuilt is tried again more seldom.
 func TestMind(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plugin) {
 		populated(t, p)
@@ -385,7 +385,7 @@ func TestMind(t *testing.T) {
 		p.docker.err = nil
 		p.docker.mu.Unlock()
 		<-time.After(10 * time.Minute)
-		if n := tries.Load(); n < 4 || n > 12 {
+		if n := tries.Load(); n < 10 || n > 25 {
 			t.Errorf("%d tries in ten minutes", n)
 		}
 		p.onRun(nil)
@@ -436,32 +436,119 @@ func TestRevive(t *testing.T) {
 	})
 }
 
-// The instance is the records' when its own file alone was lost; see cmd.
-func TestRowsOfTheInstance(t *testing.T) {
+// Mind does not spin while Docker does not answer and something is unclaimed,
+// and ends with its context.
+func TestMindIsPatient(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plugin) {
 		populated(t, p)
-		was := p.store.Instance()
-		if err := p.store.Close(); err != nil {
-			t.Fatal(err)
+		p.lose(t, "a network")
+		p.serve(t, nil)
+		close(p.ready)
+		p.docker.mu.Lock()
+		p.docker.err = errors.New("not yet")
+		p.docker.mu.Unlock()
+		p.ok(t, "DeleteEndpoint", endpoint(9, 90, 90)) // of a network without a record
+		ctx, stop := context.WithCancel(t.Context())
+		var minding sync.WaitGroup
+		minding.Go(func() { p.reconciler.Mind(ctx) })
+		<-time.After(time.Minute)
+		if asked := p.docker.asked(); asked < 20 || asked > 40 {
+			t.Errorf("asked %d times in a minute", asked)
 		}
-		if err := os.Remove(filepath.Join(p.dir, "instance.json")); err != nil {
-			t.Fatal(err)
-		}
-		p.open(t)
-		if p.store.Instance() == was || !p.store.Report().NewInstance {
-			t.Fatal("the instance is the old one")
-		}
-		if err := p.store.AdoptInstance(was); err != nil {
-			t.Fatal(err)
-		}
-		p.restart(t)
-		if p.store.Instance() != was {
-			t.Errorf("instance %q, want %q", p.store.Instance(), was)
-		}
-		for _, n := range p.records.Networks.List() {
-			if n.Data.Instance != was {
-				t.Errorf("network of %q", n.Data.Instance)
+		stop()
+		minding.Wait()
+	})
+}
+
+// A database that is too slow to be looked at as a whole is not down for ever.
+func TestSlowDatabase(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plugin) {
+		populated(t, p)
+		p.setAway(true)
+		p.ok(t, "CreateEndpoint", endpoint(1, 30, 30)) // notices
+		var looks atomic.Int64
+		p.onRun(func(ctx context.Context, _ string, ops [][]string) error {
+			if len(ops) > 0 && ops[0][0] == "read" && ops[0][1] == ovsdb.Northbound {
+				looks.Add(1)
+				select {
+				case <-ctx.Done():
+					return stopped("ovsdb-client", ctx.Err())
+				case <-time.After(6 * time.Second):
+				}
 			}
+			return nil
+		})
+		p.setAway(false)
+		<-time.After(5 * time.Minute)
+		if p.outages.Down(p.nb()) || looks.Load() > 30 {
+			t.Errorf("down %t after five minutes, %d looks", p.outages.Down(p.nb()), looks.Load())
+		}
+		for id, e := range p.records.Endpoints.List() {
+			if e.Data.Deferred {
+				t.Errorf("endpoint %.12s is deferred", id)
+			}
+		}
+	})
+}
+
+// nb is the database of all networks.
+func (p *plugin) nb() string { return "tcp:172.30.0.5:6641" }
+
+// Passes that fail do not add up, whatever calls for them.
+func TestFailingPasses(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plugin) {
+		p.keep(t)
+		populated(t, p)
+		p.host.mu.Lock()
+		damage["all switch ports"](p.host)
+		p.host.mu.Unlock()
+		var looks atomic.Int64
+		p.onRun(func(_ context.Context, program string, ops [][]string) error {
+			if program == "ovn-nbctl" {
+				return refused(program, "some defect")
+			}
+			if program == "ovsdb-client" && ops[0][0] == "read" && ops[0][1] == ovsdb.Northbound {
+				looks.Add(1)
+			}
+			return nil
+		})
+		for range 40 {
+			p.reconciler.Wake()
+			<-time.After(3 * time.Second)
+		}
+		looks.Store(0)
+		<-time.After(10 * time.Minute)
+		if n := looks.Load(); n < 5 || n > 20 {
+			t.Errorf("%d looks in ten quiet minutes", n)
+		}
+	})
+}
+
+// What Docker removes while it is being adopted does not come back.
+func TestRemovedWhileAdopted(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plugin) {
+		populated(t, p)
+		p.docked()
+		p.lose(t, "all")
+		p.serve(t, nil)
+		p.watch(t)
+		close(p.ready)
+		p.onRun(func(_ context.Context, program string, ops [][]string) error {
+			if program == "ovsdb-client" && ops[0][0] == "read" && ops[0][1] == ovsdb.Northbound {
+				<-time.After(2 * time.Second)
+			}
+			return nil
+		})
+		swept := make(chan struct{})
+		go func() { _ = p.sweep(t); close(swept) }()
+		<-time.After(time.Second)
+		for i := range 3 {
+			p.ok(t, "DeleteNetwork", network(1+i, ""))
+		}
+		<-swept
+		p.onRun(nil)
+		if p.records.Networks.Len() != 0 || p.records.Endpoints.Len() != 0 {
+			t.Errorf("%d networks and %d endpoints came back", p.records.Networks.Len(), p.records.Endpoints.Len())
 		}
 	})
 }

@@ -159,7 +159,10 @@ func (r *Records) AdoptNetwork(ctx context.Context, n topology.Network) error {
 			return fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
 		}
 		n.Database = ovn.ReadLook(results).Database
-		return r.putNetwork(n, store.Ready)
+		if err := r.putNetwork(n, store.Ready); err != nil || !r.Removed(n.ID) {
+			return err
+		}
+		return r.dropNetwork(n.ID) // while the database was read
 	})
 }
 
@@ -177,7 +180,10 @@ func (r *Records) Adopt(ctx context.Context, e topology.Endpoint) (bool, error) 
 	if _, err := r.Network(e.NetworkID); err != nil {
 		return false, err
 	}
-	return true, r.putEndpoint(e, store.Ready)
+	if err := r.putEndpoint(e, store.Ready); err != nil || !r.Removed(e.ID) {
+		return err == nil, err
+	}
+	return false, r.dropEndpoint(e.ID) // a moment ago: its removal waits for the lock
 }
 
 // CollectEndpoint removes what is there of an endpoint that has no record: its
@@ -211,6 +217,9 @@ func (r *Records) Forget(ctx context.Context, network, id string) error {
 		r.unclaimed.Store(id, true)
 	}
 	err := r.CollectEndpoint(ctx, nb, id)
+	if _, ok := r.Endpoints.Get(id); ok {
+		return r.Detach(ctx, id) // adopted while this waited
+	}
 	if isAway(err) {
 		// Most likely there is nothing; what there is will be found without a
 		// record, and removed.

@@ -66,6 +66,8 @@ func (r *Reconciler) Keep(ctx context.Context) {
 	}()
 	regular := time.NewTicker(passEvery)
 	defer regular.Stop()
+	failed := time.NewTimer(passEvery) // runs while the last pass failed
+	failed.Stop()
 	again, said := time.Duration(0), ""
 	for {
 		r.watchDatabases(ctx, watched, &watches)
@@ -85,10 +87,12 @@ func (r *Reconciler) Keep(ctx context.Context) {
 			continue
 		case <-r.wake:
 		case <-regular.C:
+		case <-failed.C:
 		}
 		if !pause(ctx, settle) {
 			return
 		}
+		failed.Stop()
 		switch err := r.Pass(ctx); {
 		case err == nil:
 			again, said = 0, ""
@@ -98,7 +102,7 @@ func (r *Reconciler) Keep(ctx context.Context) {
 				r.Log.Warn("not all that is missing could be made, it will be tried again", zap.Error(err))
 			}
 			again = min(max(2*again, passAgain), maxPassAgain)
-			time.AfterFunc(again, r.Wake)
+			failed.Reset(again)
 		}
 		r.save()
 		if !pause(ctx, rest) {
@@ -194,16 +198,19 @@ func (r *Reconciler) Mind(ctx context.Context) {
 			next = askDockerEvery
 			r.complain(ctx, "sweep", "what Docker has could not be compared with the records, it will be tried again", err)
 		default:
-			again = min(max(2*again, sweepAgain), sweepEvery)
+			again = min(max(2*again, sweepAgain), maxSweepAgain)
 			next = again
 			r.complain(ctx, "sweep", "not all that Docker has, or has not any more, could be followed; it will be tried again", err)
 		}
 		r.save()
-		for until := time.Now().Add(next); time.Now().Before(until) && !r.sweepSoon(); {
+		for until := time.Now().Add(next); ; {
 			if !pause(ctx, min(reviveEvery, next)) {
 				return
 			}
 			r.revive(ctx)
+			if !time.Now().Before(until) || r.sweepSoon() {
+				break
+			}
 		}
 	}
 }

@@ -45,6 +45,8 @@ func (o *Outages) Down(nb string) bool {
 }
 
 // Silent reports whether the database is known not to answer, and has not since.
+// Only asking it ends that it answers: what it is slow at, while it is filled, is
+// no reason to keep everybody from it for ever.
 func (o *Outages) Silent(nb string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -76,11 +78,8 @@ func (o *Outages) note(nb string, down bool) {
 		have = &outage{next: next, pause: askEvery}
 		o.known[nb] = have
 	}
-	if down {
-		if have.since.IsZero() {
-			have.since = time.Now()
-		}
-		have.answers = false
+	if down && have.since.IsZero() {
+		have.since, have.answers = time.Now(), false
 	}
 	if next.Before(have.next) {
 		have.next = next
@@ -193,6 +192,8 @@ func (o *Outages) settle(nb string, calls int, err error) {
 	defer o.mu.Unlock()
 	have := o.known[nb]
 	switch {
+	case !have.since.IsZero():
+		have.next = time.Now().Add(askEvery)
 	case err != nil:
 		have.next = time.Now().Add(have.pause)
 		have.pause = min(2*have.pause, maxPause)

@@ -187,8 +187,8 @@ func (r *Reconciler) rename(ctx context.Context, id string, n topology.Network, 
 	if name == "" || name == n.Host {
 		return nil
 	}
-	r.Log.Warn("the system-id of this host's Open vSwitch is another one than before; were this host a copy of another one, the two would "+
-		"take each other's ports for their own: then remove the networks here, or the data directory",
+	r.Log.Warn("the system-id of this host's Open vSwitch is another one than before; should this host be a copy of another one, stop the plugin "+
+		"here at once and remove its data directory: the two take each other's ports for their own",
 		zap.String("was", n.Host), zap.String("is", name), zap.String("network", id))
 	return r.updateNetwork(ctx, id, seen, func(have *topology.Network) { have.Host = name })
 }
@@ -221,6 +221,9 @@ func (r *Reconciler) restoreSwitches(ctx context.Context, seen observed) error {
 		}
 		if n.Data.Holds(north.Switches[n.Data.Switch()]) {
 			continue
+		}
+		if r.Outages.Silent(n.Data.NB) {
+			continue // it has fallen silent meanwhile
 		}
 		if err := r.Records.RestoreSwitch(ctx, id); err != nil {
 			all = append(all, fmt.Errorf("restoring network %q: %w", id, err))

@@ -25,8 +25,9 @@ const (
 	// sweepEvery is the pause between sweeps when nothing calls for one.
 	sweepEvery = 5 * time.Minute
 	// sweepAgain is the pause after one that could not do all, and grows to
-	// sweepEvery.
-	sweepAgain = 5 * time.Second
+	// maxSweepAgain: nobody tells when what a lost network waits for is there.
+	sweepAgain    = 5 * time.Second
+	maxSweepAgain = 30 * time.Second
 	// oldAfter is how old a record must be at least to be taken for one that
 	// Docker has removed: dockerd stores what a driver has made a moment later,
 	// and nobody can say how long a moment is on a busy machine.

@@ -37,6 +37,9 @@ func (s *Store) backUp(collections []string) error {
 	if err := makeDir(folder); err != nil {
 		return err
 	}
+	if _, err := sweep(folder); err != nil {
+		return err
+	}
 	names, number, err := backups(folder)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ const (
 )
 
 // temporary matches the names that renameio gives to unfinished files: a dot, the final name, digits.
-var temporary = regexp.MustCompile(`^\..+\.json[0-9]+$`)
+var temporary = regexp.MustCompile(`^\..+\.(json|tar)[0-9]+$`)
 
 // writeFile replaces the file as a whole and returns when the new content and the name are on disk.
 func writeFile(path string, text []byte) error {

@@ -34,7 +34,7 @@ func (s *Store) loadInstance() error {
 		}
 		s.drop(Dropped{Path: path, Backup: backup, Reason: err.Error()})
 	default:
-		return fmt.Errorf("reading %q: %w; restore the file, or remove it to get a new identity", path, err)
+		return fmt.Errorf("reading %q: %w; restore the file, or remove it: the records tell of the identity too", path, err)
 	}
 	return s.newInstance(path)
 }

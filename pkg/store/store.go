@@ -177,8 +177,8 @@ func (s *Store) Dir() string { return s.dir }
 // those of another one on the same host.
 func (s *Store) Instance() string { return s.instance }
 
-// AdoptInstance replaces an instance that was made by this start by the one that
-// the records tell of: its file alone was lost, and rows in OVN carry it.
+// AdoptInstance replaces the instance by the one that the records tell of: its
+// file alone was lost, and rows in OVN carry it.
 func (s *Store) AdoptInstance(id string) error {
 	known, err := uuid.Parse(id)
 	if err != nil {

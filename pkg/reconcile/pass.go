@@ -187,8 +187,8 @@ func (r *Reconciler) rename(ctx context.Context, id string, n topology.Network, 
 	if name == "" || name == n.Host {
 		return nil
 	}
-	r.Log.Warn("the system-id of this host's Open vSwitch is another one than before; should this host be a copy of another one, stop the plugin "+
-		"here at once and remove its data directory: the two take each other's ports for their own",
+	r.Log.Warn("the system-id of this host's Open vSwitch is another one than before; should this host be a copy of another one "+
+		"that has networks, stop the plugin here: the two take each other's ports for their own",
 		zap.String("was", n.Host), zap.String("is", name), zap.String("network", id))
 	return r.updateNetwork(ctx, id, seen, func(have *topology.Network) { have.Host = name })
 }

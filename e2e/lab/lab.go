@@ -110,6 +110,24 @@ func (l *Lab) Reset(ctx context.Context) {
 	l.RestartPlugin(ctx)
 }
 
+// pluginDir is the folder of the installed plugin on the host.
+func (l *Lab) pluginDir(ctx context.Context) string {
+	GinkgoHelper()
+	return "/var/lib/docker/plugins/" + l.MustDocker(ctx, "plugin", "inspect", "-f", "{{.Id}}", host.PluginName)
+}
+
+// DataDir is the data directory of the installed plugin.
+func (l *Lab) DataDir(ctx context.Context) string {
+	GinkgoHelper()
+	return l.pluginDir(ctx) + "/propagated-mount/data"
+}
+
+// Command runs the host's command, which is the plugin's binary.
+func (l *Lab) Command(ctx context.Context, args ...string) string {
+	GinkgoHelper()
+	return l.Must(ctx, append([]string{l.pluginDir(ctx) + "/rootfs/usr/bin/ovs-container-network"}, args...)...)
+}
+
 // RestartPlugin disables and enables the plugin. Without -f Docker refuses to disable one that has networks.
 func (l *Lab) RestartPlugin(ctx context.Context) {
 	GinkgoHelper()

@@ -2,7 +2,6 @@ package recovery_test
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -91,7 +90,7 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 
 	It("loses its data directory", func(ctx SpecContext) {
 		traffic := running(ctx)
-		data := dataDir(ctx)
+		data := l.DataDir(ctx)
 		l.MustDocker(ctx, "plugin", "disable", "-f", host.PluginName)
 		l.Must(ctx, "rm", "-rf", data)
 		l.MustDocker(ctx, "plugin", "enable", host.PluginName)
@@ -128,13 +127,6 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 	}, NodeTimeout(3*time.Minute))
 })
 
-// dataDir is the plugin's data directory on the host.
-func dataDir(ctx context.Context) string {
-	GinkgoHelper()
-	id := l.MustDocker(ctx, "plugin", "inspect", "-f", "{{.Id}}", host.PluginName)
-	return filepath.Join("/var/lib/docker/plugins", id, "propagated-mount", "data")
-}
-
 var _ = Describe("an administrator", Label("recovery"), func() {
 	DescribeTable("deletes by accident what the plugin made", func(spec SpecContext, remove func(ctx context.Context)) {
 		ctx, cancel := context.WithTimeout(spec, time.Minute)
@@ -166,7 +158,7 @@ var _ = Describe("an administrator", Label("recovery"), func() {
 	It("asks for a comparison, and is told what was done", func(ctx SpecContext) {
 		traffic := running(ctx)
 		l.NBCtl(ctx, "lsp-del", l.Endpoint(ctx, "web2", "n1").EndpointID)
-		out := l.Must(ctx, "/var/lib/docker/plugins/"+l.MustDocker(ctx, "plugin", "inspect", "-f", "{{.Id}}", host.PluginName)+"/rootfs/usr/bin/ovs-container-network", "reconcile")
+		out := l.Command(ctx, "reconcile")
 		Expect(out).To(ContainSubstring("logical switch port made"))
 		traffic.Ends(ctx)
 		l.Agree(ctx)

@@ -33,12 +33,6 @@ func works(ctx context.Context) {
 	l.MustDocker(ctx, "rm", "-f", "new")
 }
 
-// dataDir is the plugin's data directory on the host.
-func dataDir(ctx context.Context) string {
-	GinkgoHelper()
-	return path.Join("/var/lib/docker/plugins", l.MustDocker(ctx, "plugin", "inspect", "-f", "{{.Id}}", host.PluginName), "propagated-mount/data")
-}
-
 // while runs something while the plugin is disabled.
 func while(ctx context.Context, do func()) {
 	GinkgoHelper()
@@ -51,13 +45,13 @@ func while(ctx context.Context, do func()) {
 func files(ctx context.Context) []string {
 	GinkgoHelper()
 	e := l.Endpoint(ctx, "web2", "n1")
-	return []string{path.Join(dataDir(ctx), "networks", e.NetworkID+".json"), path.Join(dataDir(ctx), "endpoints", e.EndpointID+".json")}
+	return []string{path.Join(l.DataDir(ctx), "networks", e.NetworkID+".json"), path.Join(l.DataDir(ctx), "endpoints", e.EndpointID+".json")}
 }
 
 // report is what status says of the recovery.
 func report(ctx context.Context) string {
 	GinkgoHelper()
-	return l.Must(ctx, path.Join(path.Dir(path.Dir(dataDir(ctx))), "rootfs/usr/bin/ovs-container-network"), "status")
+	return l.Command(ctx, "status")
 }
 
 var _ = DescribeTable("a state file that is", func(spec SpecContext, keepsBackup bool, damage string) {
@@ -93,7 +87,7 @@ var _ = DescribeTable("a state file that is", func(spec SpecContext, keepsBackup
 
 var _ = It("is the instance's alone that is damaged, and its rows stay its own", func(ctx SpecContext) {
 	traffic := running(ctx)
-	instance := path.Join(dataDir(ctx), "instance.json")
+	instance := path.Join(l.DataDir(ctx), "instance.json")
 	uuid := l.Must(ctx, "jq", "-r", ".data.uuid", instance)
 	while(ctx, func() { l.Must(ctx, "truncate", "-s", "20", instance) })
 	l.Agree(ctx)
@@ -154,7 +148,7 @@ var _ = Describe("the recovery mode", func() {
 		Expect(report(ctx)).To(SatisfyAll(ContainSubstring("recovery mode is skip"), MatchRegexp(`rebuilt\s+network n1`)))
 		while(ctx, func() {
 			mode(ctx, "lenient")
-			l.Must(ctx, "sh", "-c", "rm "+path.Join(dataDir(ctx), "*", "*.backup"))
+			l.Must(ctx, "sh", "-c", "rm "+path.Join(l.DataDir(ctx), "*", "*.backup"))
 		})
 	}, NodeTimeout(time.Minute))
 })

@@ -21,19 +21,11 @@ import (
 // use of one that is there. A database that answers, and that requests are still
 // kept from, is one that this is for.
 func (r *Records) RestoreSwitch(ctx context.Context, id string) error {
-	have, ok := r.Networks.Get(id)
-	if !ok {
-		return nil
-	}
-	unlock, err := r.lockSwitch(ctx, have.Data)
-	if err != nil {
+	n, unlock, err := r.hold(ctx, id)
+	if n == nil {
 		return err
 	}
 	defer unlock()
-	if have, ok = r.Networks.Get(id); !ok || have.Phase != store.Ready {
-		return nil
-	}
-	n := have.Data
 	return r.atNorth(ctx, n.NB, func(ctx context.Context) error {
 		for try := 1; ; try++ {
 			results, err := r.Run.Transact(ctx, n.Look())
@@ -59,20 +51,31 @@ func (r *Records) RestoreSwitch(ctx context.Context, id string) error {
 // UpdateNetwork stores a change of a network that is complete, and that is no
 // more than a change of its record.
 func (r *Records) UpdateNetwork(ctx context.Context, id string, change func(*topology.Network)) error {
-	have, ok := r.Networks.Get(id)
-	if !ok {
-		return nil
-	}
-	unlock, err := r.lockSwitch(ctx, have.Data)
-	if err != nil {
+	n, unlock, err := r.hold(ctx, id)
+	if n == nil {
 		return err
 	}
 	defer unlock()
-	if have, ok = r.Networks.Get(id); !ok || have.Phase != store.Ready {
-		return nil
+	change(n)
+	return r.putNetwork(*n, store.Ready)
+}
+
+// hold takes the lock of a complete network's switch, and returns the network;
+// nil when there is none that is complete.
+func (r *Records) hold(ctx context.Context, id string) (*topology.Network, func(), error) {
+	have, ok := r.Networks.Get(id)
+	if !ok {
+		return nil, nil, nil
 	}
-	change(&have.Data)
-	return r.putNetwork(have.Data, store.Ready)
+	unlock, err := r.lockSwitch(ctx, have.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if have, ok = r.Networks.Get(id); !ok || have.Phase != store.Ready {
+		unlock()
+		return nil, nil, nil
+	}
+	return &have.Data, unlock, nil
 }
 
 // Lack is what an endpoint was seen to lack.

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 .PHONY: help
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: quick-start quick-start-down install uninstall
 quick-start: ## from nothing to two containers on an OVN network (sudo)
@@ -50,6 +50,8 @@ test-integration: images rootfs ## end to end, on hosts made of namespaces (sudo
 	@hack/test.sh integration
 soak: images rootfs ## half an hour of everything that happens to a host (E2E_SOAK=5m, E2E_SEED=number; sudo)
 	@hack/test.sh soak
+e2e-qemu: images rootfs ## end to end, on virtual machines: kernel datapath, reboots, clocks (sudo)
+	@hack/deps.sh vm && hack/test.sh qemu
 bench: ## benchmarks (BENCH=regexp)
 	@hack/test.sh bench
 lint: ## shellcheck and golangci-lint

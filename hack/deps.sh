@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs packages that are missing: hack/deps.sh [build|run|dev ...], all of them without an argument.
+# Installs packages that are missing: hack/deps.sh [build|run|dev|vm ...]; without an argument all of them but vm.
 #   run     what a host needs: Open vSwitch, and its tools
 #   build   what making the images needs on a machine without an image registry
 #   dev     what tests and lint need
+#   vm      what make e2e-qemu needs besides: virtual machines, and their disk
 # Never starts, stops or configures a service.
 
 # shellcheck source=hack/env.sh
@@ -15,7 +16,9 @@ want() {
 	build) tools+=([mmdebstrap]=mmdebstrap) ;;
 	dev) tools+=([shellcheck]=shellcheck [ovn-nbctl]=ovn-common [ovsdb-server]=openvswitch-switch
 		[mmdebstrap]=mmdebstrap [tini]=tini [jq]=jq [make]=make [git]=git) ;;
-	*) die "usage: hack/deps.sh [run|build|dev ...]" ;;
+	vm) tools+=([qemu-system-x86_64]=qemu-system-x86 [qemu-img]=qemu-utils [mmdebstrap]=mmdebstrap [mke2fs]=e2fsprogs
+		[ssh]=openssh-client [xz]=xz-utils) ;;
+	*) die "usage: hack/deps.sh [run|build|dev|vm ...]" ;;
 	esac
 }
 for group in "${@:-all}"; do

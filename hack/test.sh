@@ -2,6 +2,7 @@
 # Runs tests: test.sh unit | integration | soak | bench [arguments of go test]
 #   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
 #   integration   whole Docker hosts in namespaces; needs root
+#   qemu          the suites for virtual machines, which have a kernel of their own; needs root
 #   soak          half an hour of random steps; E2E_SOAK sets another length, E2E_SEED repeats a run
 #   bench         the benchmarks of the packages
 
@@ -54,6 +55,12 @@ soak)
 	need_root make soak
 	"$root/hack/testhost-image.sh" >/dev/null
 	E2E_SOAK=${E2E_SOAK:-30m} go test -count=1 -timeout 150m -v "$@" ./e2e/soak
+	;;
+qemu)
+	need_root make e2e-qemu
+	"$root/hack/vm-image.sh" "${E2E_SUITE:-bookworm}" >/dev/null
+	# One suite after the other: an emulated host takes all that the machine has.
+	E2E_PROVIDER=qemu go test -count=1 -p 1 -timeout "${E2E_TIMEOUT:-60m}" -v "$@" ./e2e/basic ./e2e/reboot
 	;;
 bench)
 	OVN_SCHEMA_DIR=$(schemas)

@@ -24,6 +24,6 @@ var (
 var _ = BeforeSuite(func(ctx SpecContext) {
 	cluster = suite.Up(ctx, host.Spec{Name: "basic", Hosts: []host.Options{host.Fresh("h1"), {Name: "h2"}}})
 	l, beside = lab.New(cluster.Hosts()[0]), lab.New(cluster.Hosts()[1])
-}, NodeTimeout(5*time.Minute))
+}, NodeTimeout(15*time.Minute))
 
 var _ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))

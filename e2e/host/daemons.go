@@ -19,12 +19,16 @@ const (
 	ovsRun    = "/run/openvswitch"
 )
 
-// await polls until ready says so. The last error explains what was missing when the context ends.
+// await polls until ready says so, or that there is nothing to wait for. The last error explains what was missing when the
+// context ends.
 func await(ctx context.Context, what string, ready func() error) error {
 	for {
 		err := ready()
 		if err == nil {
 			return nil
+		}
+		if errors.As(err, new(*endedError)) {
+			return fmt.Errorf("waiting for %s: %w", what, err)
 		}
 		select {
 		case <-ctx.Done():

@@ -10,9 +10,17 @@
 // plain folders, because Docker's overlay2 does not work on top of another overlay. Hosts are joined by an underlay, a
 // bridge in a namespace of its own that has no way out, at 10.99.0.0/24.
 //
+// The provider "qemu" makes each host a virtual machine, with the kernel, the systemd and the packages of its Debian, and
+// with what scripts/install.sh sets for its boot. It is for what namespaces cannot show: the kernel's datapath, a reboot,
+// a clock of the host's own. Its disk comes from hack/vm-image.sh; images and plugin are brought in once, and the running
+// host is then saved with its memory. Hosts start from that, as copies that are told who they are, in seconds instead of
+// the half minute that a boot takes where the machine has no usable KVM. PowerOff kills QEMU, and Boot boots the same
+// disk. The underlay is a multicast group of the machine's loopback, and commands go over ssh. A command that is ended by
+// its context may go on in the host. What a host's Options do not ask for is stopped and disabled, but installed.
+//
 // Environment:
 //
-//	E2E_PROVIDER  local (default)
+//	E2E_PROVIDER  local (default) or qemu
 //	E2E_KEEP      1: leave the cluster running at the end, and take over the one that runs
 //	E2E_DIR       folder of the hosts' file systems (default build/e2e in the checkout)
 //	E2E_SUITE     Debian release the hosts run (default bookworm)

@@ -213,13 +213,9 @@ func imagesMissing() error {
 	return err
 }
 
-// createPlugin makes the plugin from the folder that `make rootfs` made.
+// createPlugin makes the plugin and notes which it is.
 func createPlugin(ctx context.Context, h *localHost) error {
-	const dir = "/var/tmp/plugin"
-	if err := h.CopyIn(ctx, PluginDir(), dir); err != nil {
-		return err
-	}
-	if _, err := h.Docker(ctx, "plugin", "create", PluginName, dir); err != nil {
+	if err := bringPlugin(ctx, h); err != nil {
 		return err
 	}
 	id, err := pluginHash()
@@ -227,8 +223,20 @@ func createPlugin(ctx context.Context, h *localHost) error {
 		return err
 	}
 	h.PluginHash = id
-	_, err = h.Run(ctx, "rm", "-rf", dir)
-	return errors.Join(err, h.record())
+	return h.record()
+}
+
+// bringPlugin makes the plugin in a host's Docker from the folder that `make rootfs` made.
+func bringPlugin(ctx context.Context, h Host) error {
+	const dir = "/var/tmp/plugin"
+	if err := h.CopyIn(ctx, PluginDir(), dir); err != nil {
+		return err
+	}
+	if _, err := h.Docker(ctx, "plugin", "create", PluginName, dir); err != nil {
+		return err
+	}
+	_, err := h.Run(ctx, "rm", "-rf", dir)
+	return err
 }
 
 // renewPlugin replaces the plugin of a running host if it was built anew.

@@ -49,6 +49,13 @@ type Host interface {
 	StopOVS(ctx context.Context) error
 }
 
+// Rebooter is a host that can restart in order, as an administrator's `reboot` does, with systemd stopping and starting all
+// that runs on it. Only hosts with a kernel of their own can.
+type Rebooter interface {
+	// Reboot returns when the host has started again.
+	Reboot(ctx context.Context) error
+}
+
 // Cluster is a set of hosts on one underlay.
 type Cluster interface {
 	// Hosts are in the order of the Spec.
@@ -122,17 +129,31 @@ func Up(ctx context.Context, spec Spec) (Cluster, error) {
 	switch name := provider(); name {
 	case "local":
 		return localUp(ctx, spec)
+	case "qemu":
+		return qemuUp(ctx, spec)
 	default:
-		return nil, fmt.Errorf("choosing the provider of test hosts: E2E_PROVIDER=%q is not known, use \"local\"", name)
+		return nil, fmt.Errorf("choosing the provider of test hosts: E2E_PROVIDER=%q is not known, use \"local\" or \"qemu\"", name)
 	}
 }
 
 // Missing tells why hosts cannot be made here, with the remedy, or is empty when they can.
 func Missing(spec Spec) string {
-	if provider() != "local" {
+	switch provider() {
+	case "local":
+		return localMissing(spec)
+	case "qemu":
+		return qemuMissing(spec)
+	}
+	return "" // Up says what is wrong
+}
+
+// NoKernel tells why hosts have no kernel of their own here, with the remedy, or is empty when they have: only such hosts are
+// Rebooters, have a clock, and modules that they load.
+func NoKernel() string {
+	if provider() == "qemu" {
 		return ""
 	}
-	return localMissing(spec)
+	return "hosts of the provider \"" + provider() + "\" share this machine's kernel: run make e2e-qemu"
 }
 
 func provider() string {

@@ -64,6 +64,12 @@ func localMissing(spec Spec) string {
 	if _, err := rootTree(); err != nil {
 		missing = append(missing, err.Error())
 	}
+	return strings.Join(append(missing, contentsMissing(spec)...), "; ")
+}
+
+// contentsMissing lists what is to be brought into hosts and has not been made.
+func contentsMissing(spec Spec) []string {
+	var missing []string
 	for _, o := range spec.Hosts {
 		if _, err := os.Stat(filepath.Join(PluginDir(), "config.json")); o.Plugin && err != nil {
 			missing = append(missing, "the plugin is not built: run `make rootfs`")
@@ -78,5 +84,5 @@ func localMissing(spec Spec) string {
 			break
 		}
 	}
-	return strings.Join(missing, "; ")
+	return missing
 }

@@ -53,6 +53,17 @@ func (n Net) Args() []string {
 // Network creates a network and returns its id.
 func (l *Lab) Network(ctx context.Context, n Net) string {
 	GinkgoHelper()
+	for range 2 {
+		out, err := l.Docker(ctx, n.Args()...)
+		// On an emulated host that has not all of the machine, OVN central may start more slowly than Docker waits for a
+		// plugin. The message says to try again, and nothing is left of the first try.
+		if err != nil && n.Auto && host.Emulated(l.Host) && strings.Contains(err.Error(), context.DeadlineExceeded.Error()) {
+			GinkgoWriter.Println("trying again:", err)
+			continue
+		}
+		Expect(err).NotTo(HaveOccurred())
+		return strings.TrimSpace(out)
+	}
 	return l.MustDocker(ctx, n.Args()...)
 }
 

@@ -44,6 +44,15 @@ func Require(spec host.Spec) {
 	}
 }
 
+// RequireKernel skips suites that need hosts with a kernel of their own. In CI too, where the same tests run once on every
+// provider.
+func RequireKernel() {
+	GinkgoHelper()
+	if reason := host.NoKernel(); reason != "" {
+		Skip(reason)
+	}
+}
+
 // Up makes a cluster for the specs that follow, and takes it down after them.
 func Up(ctx context.Context, spec host.Spec) host.Cluster {
 	GinkgoHelper()

@@ -1,0 +1,252 @@
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// restoreLimit is for a host that goes on from a saved state, which takes some seconds.
+	restoreLimit = 45 * time.Second
+	// bootLimit is for a whole boot in emulation on a machine that is busy; half a minute is usual.
+	bootLimit = 4 * time.Minute
+	// serviceLimit is for starting or stopping a daemon.
+	serviceLimit = 2 * time.Minute
+)
+
+// qemuHost is a virtual machine.
+type qemuHost struct {
+	Options Options
+	Number  int    // its address on the underlay is 10.99.0.Number
+	Dir     string // its folder on the machine
+	Cluster string
+	Image   string // folder that hack/vm-image.sh made
+	Accel   string
+	Layer   string // the folder in the cache whose disk and state the host began with; empty for the image itself
+	Port    int    // of 127.0.0.1, that leads to its ssh
+	Machine *process
+	Session *process // the ssh that all commands go through
+}
+
+var (
+	_ Host     = (*qemuHost)(nil)
+	_ Rebooter = (*qemuHost)(nil)
+)
+
+func (h *qemuHost) Name() string    { return h.Options.Name }
+func (h *qemuHost) Address() string { return "10.99.0." + strconv.Itoa(h.Number) }
+
+// mark is an argument of every process that belongs to the host.
+func (h *qemuHost) mark() string { return markOf(h.Cluster) + h.Name() }
+
+// markOf begins the marks of a cluster's hosts. As with cgroups, the folder's hash keeps two checkouts apart.
+func markOf(cluster string) string { return "ocn-e2e." + hash(stateDir())[:6] + "." + cluster + "." }
+
+func (h *qemuHost) disk() string { return filepath.Join(h.Dir, "disk.qcow2") }
+
+func (h *qemuHost) mac() string { return fmt.Sprintf("02:99:00:00:00:%02x", h.Number) }
+
+// newDisk makes the host's disk, on which it keeps what differs from the one it begins with.
+func (h *qemuHost) newDisk(ctx context.Context) error {
+	base := filepath.Join(h.Image, "disk.qcow2")
+	if h.Layer != "" {
+		base = filepath.Join(h.Layer, "disk.qcow2")
+	}
+	if err := os.MkdirAll(h.Dir, 0o755); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2",
+		"-b", optionValue(base), "-F", "qcow2", h.disk()).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("making the disk of host %s: %w: %s", h.Name(), err, out)
+	}
+	return nil
+}
+
+// powerOn starts QEMU. With a state, the host goes on from it instead of booting.
+func (h *qemuHost) powerOn(state *os.File, mon *os.File) error {
+	var err error
+	if h.Port, err = freePort(); err != nil {
+		return err
+	}
+	m := machine{
+		Mark: h.mark(), Image: h.Image, Disk: h.disk(), Console: filepath.Join(h.Dir, "console.log"), Accel: h.Accel,
+		MAC: h.mac(), Underlay: underlayOf(markOf(h.Cluster)), Port: h.Port,
+	}
+	log, err := os.Create(filepath.Join(h.Dir, "qemu.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(qemuProgram)
+	cmd.Stdout, cmd.Stderr = log, log
+	add := func(f *os.File) int {
+		if f == nil {
+			return 0
+		}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+		return 2 + len(cmd.ExtraFiles)
+	}
+	m.State, m.Monitor = add(state), add(mon)
+	cmd.Args = append(cmd.Args, m.args()...)
+	if h.Machine, err = spawn(cmd); err != nil {
+		return fmt.Errorf("powering on host %s: %w", h.Name(), err)
+	}
+	return h.record()
+}
+
+// begin starts the host for the first time: from the state of its layer in seconds, or, when that fails, by a boot.
+func (h *qemuHost) begin(ctx context.Context) error {
+	if err := h.restore(ctx, nil); err != nil {
+		fmt.Fprintf(os.Stderr, "%v; booting it instead\n", err)
+		if err := h.cut(); err != nil {
+			return err
+		}
+		if err := h.newDisk(ctx); err != nil {
+			return err
+		}
+		if err := h.powerOn(nil, nil); err != nil {
+			return err
+		}
+		if err := h.up(ctx); err != nil {
+			return err
+		}
+	}
+	if err := h.identify(ctx); err != nil {
+		return err
+	}
+	if h.Accel != "kvm" && h.Options.Docker && h.Options.Images {
+		if err := h.warmUp(ctx); err != nil {
+			return err
+		}
+	}
+	return h.setUp(ctx)
+}
+
+// restore starts the host from the state of its layer.
+func (h *qemuHost) restore(ctx context.Context, mon *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, restoreLimit)
+	defer cancel()
+	state, err := os.Open(filepath.Join(h.Layer, "state"))
+	if err != nil {
+		return fmt.Errorf("restoring host %s: %w", h.Name(), err)
+	}
+	defer state.Close()
+	if err := h.newDisk(ctx); err != nil {
+		return err
+	}
+	if err := h.powerOn(state, mon); err != nil {
+		return err
+	}
+	if err := h.connect(ctx); err != nil {
+		return fmt.Errorf("restoring host %s: %w", h.Name(), err)
+	}
+	return nil
+}
+
+// identify makes a host of its own of one that began as a copy.
+func (h *qemuHost) identify(ctx context.Context) error {
+	now := float64(time.Now().UnixMilli()) / 1000
+	_, err := h.Run(ctx, "testhost-identity", h.Name(), h.Address(), h.mac(), randomID(), uuid.NewString(), strconv.FormatFloat(now, 'f', 3, 64))
+	return err
+}
+
+func randomID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails, see crypto/rand
+	return hex.EncodeToString(id)
+}
+
+// setUp brings the host to the state that its options describe. The image starts everything, so some of it is stopped.
+func (h *qemuHost) setUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, serviceLimit)
+	defer cancel()
+	var unwanted []string
+	if !h.Options.Docker {
+		unwanted = append(unwanted, dockerUnits...)
+	}
+	if !h.Options.OVS {
+		unwanted = append(unwanted, ovsUnits...)
+	}
+	if len(unwanted) > 0 {
+		if _, err := h.Run(ctx, append([]string{"systemctl", "disable", "--quiet", "--now"}, unwanted...)...); err != nil {
+			return err
+		}
+	}
+	if h.Options.Bridge {
+		if _, err := h.Run(ctx, "ovs-vsctl", "add-br", "br-int"); err != nil {
+			return err
+		}
+	}
+	if h.Options.Plugin && h.Options.OVS {
+		if _, err := h.Docker(ctx, "plugin", "enable", PluginName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// up waits until the host has started what it starts at boot, and says so when some of it failed.
+func (h *qemuHost) up(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bootLimit)
+	defer cancel()
+	if err := h.connect(ctx); err != nil {
+		return err
+	}
+	return h.started(ctx)
+}
+
+func (h *qemuHost) started(ctx context.Context) error {
+	return await(ctx, "the boot of host "+h.Name(), func() error {
+		out, err := h.Run(ctx, "systemctl", "is-system-running", "--wait")
+		switch strings.TrimSpace(out) {
+		case "running":
+			return nil
+		case "degraded":
+			failed, _ := h.Run(ctx, "systemctl", "list-units", "--plain", "--no-legend", "--state=failed")
+			return &endedError{fmt.Errorf("units failed: %s", strings.TrimSpace(failed))}
+		}
+		return fmt.Errorf("it is %q: %w", strings.TrimSpace(out), err)
+	})
+}
+
+// cut takes away what of the host runs on the machine.
+func (h *qemuHost) cut() error {
+	if h.Machine != nil {
+		if err := h.Machine.kill(); err != nil {
+			return fmt.Errorf("powering off host %s: %w", h.Name(), err)
+		}
+	}
+	h.Machine = nil
+	return h.disconnect()
+}
+
+// record writes what a later process needs to take over the host.
+func (h *qemuHost) record() error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(h.Dir, "host.json"), text, 0o644)
+}
+
+// endedError ends a wait: what is waited for will not come any more.
+type endedError struct{ error }
+
+func (e *endedError) Unwrap() error { return e.error }
+
+var errNoVM = errors.New("there is no disk for virtual test hosts")

@@ -205,7 +205,8 @@ func (h *qemuHost) up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
 	if err := h.connect(ctx); err != nil {
-		return err
+		console, _ := os.ReadFile(filepath.Join(h.Dir, "console.log"))
+		return fmt.Errorf("%w; the end of its console: %s", err, tail(string(console), 5))
 	}
 	return h.started(ctx)
 }

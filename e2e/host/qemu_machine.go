@@ -21,8 +21,9 @@ const (
 	qemuProgram = "qemu-system-x86_64"
 	// kernelLine is what virtual hosts boot with. Links keep the names eth0 and eth1. Mitigations and cleared memory cost much
 	// where they are emulated, and protect nothing here. Programs at the same addresses each time are translated once, which
-	// halves the time that a container takes to start.
-	kernelLine = "console=ttyS0 net.ifnames=0 quiet tsc=reliable systemd.condition-first-boot=no" +
+	// halves the time that a container takes to start. no_timer_check: on a busy machine an emulated timer may be late, and the
+	// kernel would take it for broken and panic.
+	kernelLine = "console=ttyS0 net.ifnames=0 quiet tsc=reliable no_timer_check systemd.condition-first-boot=no" +
 		" mitigations=off init_on_alloc=0 randomize_kstack_offset=off norandmaps"
 	// managementMAC is the same in all hosts: a restored host has the one that was saved until it reboots, and the other
 	// end of the link would not notice a change.

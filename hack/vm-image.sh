@@ -28,9 +28,9 @@ options=(
 	--dpkgopt='path-exclude=/usr/share/locale/*'
 )
 
-# boot_order is the installer's own function, so that what it writes is what these hosts boot with.
-boot_order=$(sed -n '/^boot_order() {$/,/^}$/p' "$root/scripts/install.sh")
-[ -n "$boot_order" ] || die "found no function boot_order in scripts/install.sh, which the hosts boot by"
+# boot_order is the installer's own function, with the paths that it writes to, so that these hosts boot with what it writes.
+boot_order=$(sed -n '/^[a-z_]*dropin=/p; /^boot_order() {$/,/^}$/p' "$root/scripts/install.sh")
+[[ $boot_order == *dropin=*'boot_order() {'* ]] || die "found no function boot_order in scripts/install.sh, which the hosts boot by"
 
 tell() { say "vm-image: $*" >&2; }
 
@@ -97,17 +97,17 @@ configure() {
 		StandardOutput=append:/var/log/dockerd.log
 		StandardError=append:/var/log/dockerd.log
 	UNIT
-	# shellcheck disable=SC2317 # called by boot_order
-	(
-		dropin=$tree/etc/systemd/system/docker.service.d/$name_of_dropin
+	# In the tree, so that it cannot write anywhere else.
+	chroot "$tree" bash -eu <<-SCRIPT
+		name=$plugin_name
 		systemd() { :; }
 		systemctl() { :; }
 		made_add() { :; }
-		name=$plugin_name
-		eval "$boot_order"
-		boot_order >&2
-		[ -s "$dropin" ]
-	)
+		say() { echo "\$*"; }
+		$boot_order
+		boot_order
+		[ -s "\$dropin" ]
+	SCRIPT
 	# What would only take time, or do something at a time of its own choice.
 	for name in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
 		man-db.timer systemd-timesyncd.service getty@tty1.service serial-getty@ttyS0.service systemd-hwdb-update.service; do
@@ -153,8 +153,7 @@ make_image() {
 	mv "$work/key" "$work/key.pub" "$dir/"
 }
 
-plugin_name=$name
-name_of_dropin=$name.conf
+plugin_name=$name # configure has a variable of that name
 hash=$({
 	printf '%s\n' "$suite" "${TESTHOST_MIRROR:-}" "${options[@]}" "$boot_order"
 	declare -f unit configure initrd make_image

@@ -18,6 +18,7 @@ case ${1:-} in
 esac
 
 dropin=/etc/systemd/system/docker.service.d/ovs-container-network.conf
+ovs_dropin=/etc/systemd/system/ovs-vswitchd.service.d/ovs-container-network.conf
 command=/usr/local/bin/$name
 
 systemd() { [ -d /run/systemd/system ]; }
@@ -83,13 +84,18 @@ ovs() {
 }
 
 # boot_order: containers that start at boot need Open vSwitch. Read by systemd at the next boot; nothing is restarted.
+# Open vSwitch 3.1, which is Debian 12's, counts processors only from the tenth second after the kernel's start. Started
+# before, ovs-vswitchd has no thread that handles packets of new flows, and goes on so: all ports are up, and nothing passes.
 boot_order() {
 	systemd || return 0
-	local text
+	local text ovs_text
 	text=$(printf '# Made by %s: containers on its networks need Open vSwitch.\n[Unit]\nAfter=openvswitch-switch.service openvswitch.service ovs-vswitchd.service\nWants=ovs-vswitchd.service' "$name")
-	[ "$(cat "$dropin" 2>/dev/null)" != "$text" ] || return 0
-	mkdir -p "${dropin%/*}"
+	# shellcheck disable=SC2016 # for the shell that systemd runs
+	ovs_text=$(printf '# Made by %s: started in the first ten seconds after the kernel, Open vSwitch 3.1 drops packets for ever.\n[Service]\nExecStartPre=/bin/sh -c "until [ $(cut -d. -f1 /proc/uptime) -gt 10 ]; do sleep 0.2; done"' "$name")
+	[ "$(cat "$dropin" 2>/dev/null)$(cat "$ovs_dropin" 2>/dev/null)" != "$text$ovs_text" ] || return 0
+	mkdir -p "${dropin%/*}" "${ovs_dropin%/*}"
 	echo "$text" >"$dropin"
+	echo "$ovs_text" >"$ovs_dropin"
 	made_add dropin
 	systemctl daemon-reload
 	say "Docker starts after Open vSwitch from the next boot on"

@@ -175,11 +175,13 @@ if made gwbridge; then
 	made_drop gwbridge
 fi
 if made dropin; then
-	rm -f /etc/systemd/system/docker.service.d/$name.conf
-	rmdir --ignore-fail-on-non-empty /etc/systemd/system/docker.service.d
+	for unit in docker ovs-vswitchd; do
+		rm -f "/etc/systemd/system/$unit.service.d/$name.conf"
+		[ ! -d "/etc/systemd/system/$unit.service.d" ] || rmdir --ignore-fail-on-non-empty "/etc/systemd/system/$unit.service.d"
+	done
 	systemctl daemon-reload
 	made_drop dropin
-	say "removed the systemd drop-in"
+	say "removed the systemd drop-ins"
 fi
 if made binary; then
 	rm -f /usr/local/bin/$name

@@ -15,8 +15,9 @@
 // a clock of the host's own. Its disk comes from hack/vm-image.sh; images and plugin are brought in once, and the running
 // host is then saved with its memory. Hosts start from that, as copies that are told who they are, in seconds instead of
 // the half minute that a boot takes where the machine has no usable KVM. PowerOff kills QEMU, and Boot boots the same
-// disk. The underlay is a multicast group of the machine's loopback, and commands go over ssh. A command that is ended by
-// its context may go on in the host. What a host's Options do not ask for is stopped and disabled, but installed.
+// disk: what the host had not written to it is lost, as in a real power cut. The underlay is a multicast group of the
+// machine's loopback, and commands go over ssh. A command that is ended by its context may go on in the host. What a
+// host's Options do not ask for is stopped and disabled, but installed.
 //
 // Environment:
 //

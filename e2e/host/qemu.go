@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -249,5 +248,3 @@ func (h *qemuHost) record() error {
 type endedError struct{ error }
 
 func (e *endedError) Unwrap() error { return e.error }
-
-var errNoVM = errors.New("there is no disk for virtual test hosts")

@@ -52,7 +52,7 @@ func vmImage() (string, error) {
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Join(Top(), "build", "vm", suite))
 	if err != nil {
-		return "", fmt.Errorf("%w: run hack/vm-image.sh %s", errNoVM, suite)
+		return "", errors.New("there is no disk for virtual test hosts: run hack/vm-image.sh " + suite)
 	}
 	return dir, nil
 }

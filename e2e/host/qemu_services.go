@@ -72,6 +72,8 @@ func (h *qemuHost) Reboot(ctx context.Context) error {
 
 // answers proves that what the options say is running answers.
 func (h *qemuHost) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, serviceLimit)
+	defer cancel()
 	if h.Options.OVS {
 		if _, err := h.Run(ctx, "ovs-vsctl", "--timeout=20", "show"); err != nil {
 			return err

@@ -84,8 +84,9 @@ ovs() {
 }
 
 # boot_order: containers that start at boot need Open vSwitch. Read by systemd at the next boot; nothing is restarted.
-# Open vSwitch 3.1, which is Debian 12's, counts processors only from the tenth second after the kernel's start. Started
-# before, ovs-vswitchd has no thread that handles packets of new flows, and goes on so: all ports are up, and nothing passes.
+# Open vSwitch 3.1, which is Debian 12's, counts processors only from the tenth second after the kernel's start (mended in
+# 3.2: Open vSwitch commit b354cee2e). Started before, ovs-vswitchd has no thread that handles packets of new flows, and was
+# seen to go on so: all ports are up, and nothing passes. Other versions wait those seconds for nothing.
 boot_order() {
 	systemd || return 0
 	local text ovs_text

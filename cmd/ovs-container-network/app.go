@@ -48,6 +48,7 @@ type app struct {
 // every request is answered with.
 func newApp(cfg config.Config, configErr error, log *zap.Logger) *app {
 	a := &app{cfg: cfg, log: log, started: time.Now(), ready: make(chan struct{}), run: executor.New(log)}
+	a.run.Sysctl = cfg.Sysctl
 	err := configErr
 	if err == nil {
 		err = a.open()
@@ -102,6 +103,7 @@ func (a *app) open() error {
 		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: host, Instance: s.Instance(),
 		FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,
 	})
+	a.records.HoldPorts()
 	a.views.Records = a.records
 	a.reconciler = reconcile.New(reconcile.Config{
 		Run: a.run, Records: a.records, Outages: a.outages, Store: s, Docker: a.central, Mode: string(a.cfg.RecoveryMode), Log: a.log,
@@ -153,6 +155,7 @@ func (a *app) start(ctx context.Context, background *sync.WaitGroup) {
 		close(a.ready)
 		background.Go(func() { a.reconciler.Keep(ctx) })
 		background.Go(func() { a.reconciler.Mind(ctx) })
+		background.Go(func() { a.reconciler.Learn(ctx) })
 		a.reconciler.Watch(ctx)
 	})
 	background.Go(func() { a.views.Run(ctx) })
@@ -194,13 +197,16 @@ func (a *app) status(ctx context.Context) control.Status {
 	away := a.outages.List()
 	for id, n := range a.records.Networks.List() {
 		index[id] = len(s.Networks)
-		s.Networks = append(s.Networks, control.Network{ID: id, Switch: n.Data.Options.Switch, Tenant: n.Data.Options.TenantID, Phase: string(n.Phase), MTU: n.Data.MTU})
+		s.Networks = append(s.Networks, describe(n))
 		if nb := n.Data.NB; nb != "" && !seen[nb] {
 			seen[nb] = true
 			s.Databases = append(s.Databases, a.database(ctx, nb, away))
 		}
 	}
 	for _, e := range a.records.Endpoints.List() {
+		for _, p := range e.Data.Ports {
+			s.Ports = append(s.Ports, control.Port{Endpoint: e.Data.ID, Network: e.Data.NetworkID, Port: p.String()})
+		}
 		i, ok := index[e.Data.NetworkID]
 		switch {
 		case !ok:
@@ -214,8 +220,24 @@ func (a *app) status(ctx context.Context) control.Status {
 		}
 	}
 	slices.SortFunc(s.Networks, func(x, y control.Network) int { return cmp.Compare(x.ID, y.ID) })
+	slices.SortFunc(s.Ports, func(x, y control.Port) int { return cmp.Compare(x.Endpoint+x.Port, y.Endpoint+y.Port) })
 	slices.SortFunc(s.Databases, func(x, y control.DB) int { return cmp.Compare(x.Connection, y.Connection) })
 	return s
+}
+
+// describe is what status says of a network, without its endpoints.
+func describe(n store.Record[topology.Network]) control.Network {
+	d := n.Data
+	c := control.Network{
+		ID: d.ID, Name: d.Name, Switch: string(d.Switch()), Router: string(d.Router()), Tenant: d.Options.TenantID, Phase: string(n.Phase), MTU: d.MTU,
+	}
+	switch {
+	case d.Transit != nil:
+		c.Transit = string(d.Transit.Switch)
+	case d.Options.TransitNetwork != "":
+		c.Transit = "waits for " + d.Options.TransitNetwork
+	}
+	return c
 }
 
 // reconcile answers the reconcile command.

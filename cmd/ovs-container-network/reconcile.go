@@ -51,7 +51,7 @@ func printReport(w io.Writer, r reconcile.Report) {
 		title string
 		lines []string
 	}{
-		{"state file not used", r.Dropped}, {"taken back", r.TakenBack}, {"repaired", r.Repaired}, {"rebuilt", r.Rebuilt}, {"not rebuilt", r.Failed}, {"collected", r.Collected},
+		{"state file not used", r.Dropped}, {"taken back", r.TakenBack}, {"repaired", r.Repaired}, {"rebuilt", r.Rebuilt}, {"not rebuilt", r.Failed}, {"not as asked", r.Unsettled}, {"collected", r.Collected},
 	} {
 		for _, line := range part.lines {
 			fmt.Fprintf(w, "%s\t%s\n", part.title, line)

@@ -77,10 +77,16 @@ func printStatus(out io.Writer, s control.Status) error {
 	printReport(w, s.Recovery)
 	fmt.Fprintf(w, "networks\t%d\n", len(s.Networks))
 	if len(s.Networks) > 0 {
-		fmt.Fprintln(w, "\nNETWORK\tSWITCH\tTENANT\tPHASE\tMTU\tENDPOINTS\tDEFERRED\tREMOVING")
+		fmt.Fprintln(w, "\nNETWORK\tNAME\tSWITCH\tROUTER\tTRANSIT\tTENANT\tPHASE\tMTU\tENDPOINTS\tDEFERRED\tREMOVING")
 	}
 	for _, n := range s.Networks {
-		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", n.ID, n.Switch, n.Tenant, n.Phase, n.MTU, n.Endpoints, n.Deferred, n.Removing)
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", n.ID, n.Name, n.Switch, n.Router, n.Transit, n.Tenant, n.Phase, n.MTU, n.Endpoints, n.Deferred, n.Removing)
+	}
+	if len(s.Ports) > 0 {
+		fmt.Fprintln(w, "\nPUBLISHED\tENDPOINT\tNETWORK")
+	}
+	for _, p := range s.Ports {
+		fmt.Fprintf(w, "%s\t%.12s\t%.12s\n", p.Port, p.Endpoint, p.Network)
 	}
 	return w.Flush()
 }

@@ -22,6 +22,7 @@ type Snapshot struct {
 // DockerNetwork is one network.
 type DockerNetwork struct {
 	ID, Name string
+	Compose  string // "project/network" of one that Compose made
 	// Ours says that the network is of the driver that was asked for, and that
 	// all below has been read.
 	Ours     bool
@@ -86,9 +87,42 @@ func (c *Central) snapshot(ctx context.Context, docker *client.Client) (Snapshot
 	return s, nil
 }
 
+// composeName reads the labels that Docker Compose puts on its networks
+// (pkg/api/labels.go of docker/compose, and 1.29's const.py).
+func composeName(labels map[string]string) string {
+	project, name := labels["com.docker.compose.project"], labels["com.docker.compose.network"]
+	if project == "" || name == "" {
+		return ""
+	}
+	return project + "/" + name
+}
+
+// Names returns what Docker calls a network, and what Compose does: "" when it
+// was not made by it. dockerd tells neither to a driver, and knows them itself
+// only once the driver has made the network: not found is then the error,
+// ErrNoNetwork.
+func (c *Central) Names(ctx context.Context, id string) (name, compose string, err error) {
+	docker, err := client.NewClientWithOpts(c.opts...)
+	if err != nil {
+		return "", "", fmt.Errorf("preparing for the Docker API: %w", err)
+	}
+	n, err := docker.NetworkInspect(ctx, id, network.InspectOptions{})
+	if errdefs.IsNotFound(err) {
+		err = ErrNoNetwork
+	}
+	if err != nil {
+		err = c.dockerError("reading the name of network "+id, err)
+	}
+	return n.Name, composeName(n.Labels), errors.Join(err, docker.Close())
+}
+
+// ErrNoNetwork is why a network has no name: Docker does not have it, or not
+// yet.
+var ErrNoNetwork = errors.New("docker does not have the network")
+
 func ourNetwork(n network.Inspect) DockerNetwork {
 	have := DockerNetwork{
-		ID: n.ID, Name: n.Name, Ours: true, Options: n.Options, Internal: n.Internal, Endpoints: map[string]DockerEndpoint{},
+		ID: n.ID, Name: n.Name, Compose: composeName(n.Labels), Ours: true, Options: n.Options, Internal: n.Internal, Endpoints: map[string]DockerEndpoint{},
 	}
 	for _, p := range n.IPAM.Config {
 		have.Pools = append(have.Pools, Pool{Subnet: p.Subnet, Gateway: p.Gateway, Aux: p.AuxAddress})

@@ -48,6 +48,9 @@ type Config struct {
 	// HostRun is where this process sees the host's /run.
 	HostRun string
 
+	// Sysctl is where this process sees the host's /proc/sys.
+	Sysctl string
+
 	// DockerHost is empty for Docker's default socket.
 	DockerHost string
 }

@@ -21,7 +21,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		DataDir: "/data", LogLevel: "info", StateBackup: true, RecoveryMode: RecoveryLenient, OVNDown: OVNDownAccept,
 		Socket: "/run/docker/plugins/ovs-container-network.sock", ControlSocket: "/run/ovs-container-network/control.sock",
-		OVNImage: "ovn-central:latest", OVSDB: "unix:/var/run/openvswitch/db.sock", HostRun: "/run",
+		OVNImage: "ovn-central:latest", OVSDB: "unix:/var/run/openvswitch/db.sock", HostRun: "/run", Sysctl: "/proc/sys",
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -34,7 +34,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		"PLUGIN_DATA_DIR": "/custom//data/", "PLUGIN_LOG_LEVEL": "debug", "PLUGIN_STATE_BACKUP": "0",
 		"PLUGIN_RECOVERY_MODE": "strict", "PLUGIN_OVN_DOWN": "fail", "PLUGIN_SOCKET": "/tmp/a.sock",
 		"PLUGIN_CONTROL_SOCKET": "/tmp/b.sock", "PLUGIN_OVN_IMAGE": "registry.example:5000/ovn@sha256:abcd",
-		"PLUGIN_OVS_DB": "unix:/tmp/db.sock", "PLUGIN_HOST_RUN": "/host/run", "DOCKER_HOST": "unix:///tmp/docker.sock",
+		"PLUGIN_OVS_DB": "unix:/tmp/db.sock", "PLUGIN_HOST_RUN": "/host/run", "PLUGIN_SYSCTL": "/host/sysctl", "DOCKER_HOST": "unix:///tmp/docker.sock",
 	}
 	for _, v := range variables {
 		if _, ok := set[v.name]; !ok {
@@ -49,7 +49,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 	want := Config{
 		DataDir: "/custom/data", LogLevel: "debug", StateBackup: false, RecoveryMode: RecoveryStrict, OVNDown: OVNDownFail,
 		Socket: "/tmp/a.sock", ControlSocket: "/tmp/b.sock", OVNImage: "registry.example:5000/ovn@sha256:abcd",
-		OVSDB: "unix:/tmp/db.sock", HostRun: "/host/run", DockerHost: "unix:///tmp/docker.sock",
+		OVSDB: "unix:/tmp/db.sock", HostRun: "/host/run", Sysctl: "/host/sysctl", DockerHost: "unix:///tmp/docker.sock",
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -92,6 +92,11 @@ var variables = []variable{
 		parse:       path(func(c *Config) *string { return &c.HostRun }),
 	},
 	{
+		name: "PLUGIN_SYSCTL", fallback: "/proc/sys", managed: "/host/sysctl",
+		description: "Where the plugin sees the host's `/proc/sys`",
+		parse:       path(func(c *Config) *string { return &c.Sysctl }),
+	},
+	{
 		name:        "DOCKER_HOST",
 		description: "Docker API of this host, for a plugin that runs outside of Docker (`make dev-run`)",
 		parse:       dockerHost,

@@ -24,6 +24,7 @@ type Status struct {
 	OVS       string    `json:"ovs"`               // "ok", or why it is not
 	Databases []DB      `json:"northbound"`
 	Networks  []Network `json:"networks"`
+	Ports     []Port    `json:"ports,omitempty"`
 	// Recovery is what was found and done since the start.
 	Recovery reconcile.Report `json:"recovery"`
 }
@@ -37,13 +38,24 @@ type DB struct {
 // Network is a network and how many endpoints it has.
 type Network struct {
 	ID        string `json:"id"`
+	Name      string `json:"name,omitempty"`
 	Switch    string `json:"switch"`
+	Router    string `json:"router,omitempty"`
+	Transit   string `json:"transit,omitempty"` // switch of the transit network, or "waits for NAME"
 	Tenant    string `json:"tenant_id,omitempty"`
 	Phase     string `json:"phase"`
 	MTU       int    `json:"mtu"`
 	Endpoints int    `json:"endpoints"`
 	Deferred  int    `json:"deferred"` // of these, how many wait for the northbound database
 	Removing  int    `json:"removing"` // endpoints that Docker has removed, and OVN not yet
+}
+
+// Port is a port of the host that leads to a container. Docker's own lists show
+// none of a network driver's.
+type Port struct {
+	Endpoint string `json:"endpoint_id"`
+	Network  string `json:"network_id"`
+	Port     string `json:"port"` // "0.0.0.0:8080->80/tcp"
 }
 
 const (

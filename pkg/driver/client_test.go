@@ -181,13 +181,17 @@ func bubble(t *testing.T, test func(t *testing.T, p *plugin)) {
 	})
 }
 
-// watch completes what is left open, until the test ends.
-func (p *plugin) watch(t *testing.T) {
+// aside runs something beside the test, until the test ends.
+func aside(t *testing.T, run func(context.Context)) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	watching.Go(func() { p.reconciler.Watch(ctx) })
-	t.Cleanup(func() { stop(); watching.Wait() })
+	var running sync.WaitGroup
+	running.Go(func() { run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
 }
+
+// watch completes what is left open.
+func (p *plugin) watch(t *testing.T) { aside(t, p.reconciler.Watch) }
 
 // stopwatch returns how to read the time since.
 func stopwatch() func() time.Duration {

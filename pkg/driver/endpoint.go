@@ -47,6 +47,15 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 		e.MAC = topology.MAC(e.Addresses, e.ID)
 		answer.MacAddress = e.MAC
 	}
+	if n.NeedsHost() {
+		asked, err := ports(r.Options)
+		if err == nil {
+			err = d.Records.Publishable(n.ID, asked)
+		}
+		if err != nil {
+			return none, err
+		}
+	}
 	if err := d.Records.Attach(ctx, n, e); err != nil {
 		return none, err
 	}
@@ -78,9 +87,13 @@ const (
 )
 
 // join waits until the port forwards, and names the link that dockerd moves
-// into the container. It returns no gateway: Docker then attaches the
-// container to docker_gwbridge too, for the way out and for published ports,
-// unless the network is internal.
+// into the container, and the router that it sends through. With no gateway
+// Docker attaches the container to docker_gwbridge too, for the way out and for
+// published ports, unless the network is internal.
+//
+// A network with a router returns its gateway when it is internal too: what is
+// reachable behind the router changes while containers run, and routes of theirs
+// could not follow; dockerd prefers the gateway of any other network.
 func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinResponse, error) {
 	var none network.JoinResponse
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -92,8 +105,12 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 		return none, err
 	}
 
-	if n, err := d.Records.Network(e.NetworkID); err == nil && n.Internal {
-		d.warnOfPorts(r.NetworkID, r.EndpointID, r.Options)
+	var v4, v6 string
+	if n, err := d.Records.Network(e.NetworkID); err == nil {
+		if n.Internal || n.Routed() && !n.NeedsHost() {
+			d.warnOfPorts(r.NetworkID, r.EndpointID, r.Options)
+		}
+		v4, v6 = n.GatewayOf(e)
 	}
 	stored := make(chan error, 1)
 	go func() {
@@ -110,7 +127,9 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 	if err != nil {
 		d.Log.Warn("the container of an endpoint could not be stored", zap.String("endpoint", e.ID), zap.Error(err))
 	}
-	return network.JoinResponse{InterfaceName: network.InterfaceName{SrcName: e.PeerLink(), DstPrefix: "eth"}}, nil
+	return network.JoinResponse{
+		InterfaceName: network.InterfaceName{SrcName: e.PeerLink(), DstPrefix: "eth"}, Gateway: v4, GatewayIPv6: v6,
+	}, nil
 }
 
 // awaitPort waits until ovn-controller has installed the port's flows, so that
@@ -160,14 +179,25 @@ func (d *Driver) cancelJoin(id string) {
 // for endpoints that were never joined.
 func (d *Driver) leave(ctx context.Context, r network.LeaveRequest) (empty, error) {
 	d.cancelJoin(r.EndpointID)
-	return empty{}, d.Records.Update(ctx, r.EndpointID, func(e *topology.Endpoint) { e.Sandbox = "" })
+	// dockerd revokes only what it remembers.
+	return empty{}, errors.Join(d.Records.Unpublish(ctx, r.EndpointID),
+		d.Records.Update(ctx, r.EndpointID, func(e *topology.Endpoint) { e.Sandbox = "" }))
 }
 
-// programExternalConnectivity is called on internal networks by new engines
-// only; elsewhere docker_gwbridge publishes the ports.
-func (d *Driver) programExternalConnectivity(_ context.Context, r network.ProgramExternalConnectivityRequest) (empty, error) {
-	d.warnOfPorts(r.NetworkID, r.EndpointID, r.Options)
-	return empty{}, nil
+// programExternalConnectivity publishes the container's ports. It is called for the
+// endpoint that a container sends through; without a gateway of ours that is one of
+// docker_gwbridge, and new engines call it on internal networks too.
+func (d *Driver) programExternalConnectivity(ctx context.Context, r network.ProgramExternalConnectivityRequest) (empty, error) {
+	n, err := d.Records.Network(r.NetworkID)
+	if err != nil || !n.NeedsHost() {
+		d.warnOfPorts(r.NetworkID, r.EndpointID, r.Options)
+		return empty{}, nil //nolint:nilerr // its removal has begun
+	}
+	asked, err := ports(r.Options)
+	if err != nil || len(asked) == 0 {
+		return empty{}, err
+	}
+	return empty{}, d.Records.Publish(ctx, r.EndpointID, asked)
 }
 
 // warnOfPorts warns of what cannot be refused any more when dockerd says it.
@@ -177,6 +207,6 @@ func (d *Driver) warnOfPorts(network, endpoint string, options map[string]any) {
 	}
 }
 
-func (d *Driver) revokeExternalConnectivity(context.Context, network.RevokeExternalConnectivityRequest) (empty, error) {
-	return empty{}, nil
+func (d *Driver) revokeExternalConnectivity(ctx context.Context, r network.RevokeExternalConnectivityRequest) (empty, error) {
+	return empty{}, d.Records.Unpublish(ctx, r.EndpointID)
 }

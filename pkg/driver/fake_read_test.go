@@ -26,14 +26,15 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if t.Database == ovsdb.Northbound {
+		return h.north.Transact(t)
+	}
 	var results []ovsdb.Result
 	for _, o := range t.Operations {
 		var rows []ovsdb.Row
 		named := func() string { return o["where"].([]ovsdb.Condition)[0][2].(string) }
 		all := len(o["where"].([]ovsdb.Condition)) == 0
 		switch o["table"] {
-		case "NB_Global":
-			rows = append(rows, ovsdb.Row{"_uuid": json.RawMessage(`["uuid","nb"]`)})
 		case "Open_vSwitch":
 			rows = append(rows, ovsdb.Row{"external_ids": text(ovsdb.Map(h.config))})
 		case "Interface":
@@ -56,25 +57,11 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 				break
 			}
 			if h.bridges[named()] {
-				opened := `"1"`
+				row := ovsdb.Row{"datapath_id": "1"}
 				if h.closed {
-					opened = `["set",[]]`
+					row = ovsdb.Row{"datapath_id": text([]any{"set", []any{}})}
 				}
-				rows = append(rows, ovsdb.Row{"datapath_id": json.RawMessage(opened)})
-			}
-		case "Logical_Switch_Port":
-			for name, has := range h.address {
-				rows = append(rows, ovsdb.Row{"name": text(name), "_uuid": text([]string{"uuid", name}), "addresses": text(strings.Join(has[1:], " ")), "external_ids": text(ovsdb.Map(h.marks[name]))})
-			}
-		case "Logical_Switch":
-			if all {
-				for name := range h.sw {
-					rows = append(rows, h.switchRow(name))
-				}
-				break
-			}
-			if _, ok := h.sw[named()]; ok {
-				rows = append(rows, h.switchRow(named()))
+				rows = append(rows, row)
 			}
 		}
 		results = append(results, ovsdb.Result{Rows: rows})
@@ -82,25 +69,17 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 	return results, nil
 }
 
-func text(v any) json.RawMessage {
+// text is the value as it comes out of a database's answer.
+func text(v any) any {
+	var read any
 	t, err := json.Marshal(v)
+	if err == nil {
+		err = json.Unmarshal(t, &read)
+	}
 	if err != nil {
 		panic(err)
 	}
-	return t
-}
-
-func (h *host) switchRow(name string) ovsdb.Row {
-	ports := []any{}
-	for port, has := range h.address {
-		if has[0] == name {
-			ports = append(ports, []string{"uuid", port})
-		}
-	}
-	return ovsdb.Row{
-		"name": text(name), "_uuid": text([]string{"uuid", "uuid-of-" + name}),
-		"external_ids": text(ovsdb.Map(h.sw[name])), "ports": text([]any{"set", ports}),
-	}
+	return read
 }
 
 // Links are those of plans.
@@ -145,6 +124,17 @@ func (d *docker) Snapshot(context.Context) (central.Snapshot, error) {
 	defer d.mu.Unlock()
 	d.lists++
 	return d.have, d.err
+}
+
+// Names are those that the snapshot has.
+func (d *docker) Names(_ context.Context, network string) (name, compose string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, there := d.have.Networks[network]
+	if !there {
+		return "", "", central.ErrNoNetwork
+	}
+	return n.Name, n.Compose, d.err
 }
 
 func (d *docker) asked() int {

@@ -2,7 +2,6 @@ package driver_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,10 +18,12 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/driver"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb/ovsdbtest"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
@@ -33,11 +34,9 @@ import (
 // fails where a test says so.
 type host struct {
 	mu      sync.Mutex
-	things  map[string]bool              // "link ocn…", "port ocn…", "lsp …"
-	address map[string][]string          // switch port -> switch, MAC, addresses
-	sw      map[string]map[string]string // logical switch -> external_ids
+	things  map[string]bool // "link ocn…", "port ocn…"
+	north   *ovsdbtest.DB
 	ports   map[string]map[string]string // OVS port -> external_ids
-	marks   map[string]map[string]string // switch port -> external_ids
 	config  map[string]string            // external_ids of the chassis
 	bridges map[string]bool
 	closed  bool           // no bridge has been opened by ovs-vswitchd
@@ -55,8 +54,7 @@ var errAfterwards = errors.New("killed after it had done its work")
 
 func newHost() *host {
 	return &host{
-		things: map[string]bool{}, address: map[string][]string{}, sw: map[string]map[string]string{},
-		ports: map[string]map[string]string{}, marks: map[string]map[string]string{},
+		things: map[string]bool{}, north: ovsdbtest.Northbound(), ports: map[string]map[string]string{},
 		config: map[string]string{"system-id": "h"}, bridges: map[string]bool{"br-int": true}, made: map[string]int{}, deleted: make(chan string),
 	}
 }
@@ -65,8 +63,10 @@ func (h *host) list() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := slices.Collect(maps.Keys(h.things))
-	for s := range h.sw {
-		all = append(all, "ls "+s)
+	for kind, table := range map[string]string{"ls ": "Logical_Switch", "lsp ": "Logical_Switch_Port", "lr ": "Logical_Router", "lrp ": "Logical_Router_Port"} {
+		for _, name := range h.north.Names(table) {
+			all = append(all, kind+name)
+		}
 	}
 	slices.Sort(all)
 	return all
@@ -186,10 +186,11 @@ func (h *host) taken(ops [][]string) error {
 		case "lsp-add":
 			on[w[2]] = w[1]
 		case "lsp-set-addresses":
-			for port, has := range h.address {
+			for _, port := range h.north.Of("Logical_Switch", on[w[1]], "ports", "Logical_Switch_Port") {
+				has := strings.Fields(h.north.Row("Logical_Switch_Port", port).String("addresses"))
 				for _, a := range strings.Fields(w[2])[1:] {
-					if port != w[1] && has[0] == on[w[1]] && slices.Contains(has[1:], a) {
-						return refused("ovn-nbctl", fmt.Sprintf("duplicate IPv4 address '%s' found on logical switch '%s'", a, has[0]))
+					if port != w[1] && slices.Contains(has, a) {
+						return refused("ovn-nbctl", fmt.Sprintf("duplicate IPv4 address '%s' found on logical switch '%s'", a, on[w[1]]))
 					}
 				}
 			}
@@ -216,20 +217,15 @@ func (h *host) op(program string, w []string) error {
 		delete(h.things, "port "+w[1])
 		delete(h.ports, w[1])
 	case w[0] == "lsp-add":
-		if h.sw[w[1]] == nil {
+		if !h.north.AddPort(w[1], w[2]) {
 			return refused(program, w[1]+": switch name not found")
 		}
-		h.things["lsp "+w[2]] = true
-		if h.address[w[2]] == nil {
-			h.address[w[2]], h.marks[w[2]] = []string{w[1]}, map[string]string{}
-		}
 	case w[0] == "lsp-set-addresses":
-		h.address[w[1]] = append(h.address[w[1]][:1], strings.Fields(w[2])...)
+		h.north.Set("Logical_Switch_Port", w[1], "addresses", w[2])
+	case w[0] == "lsp-set-port-security":
+		h.north.Set("Logical_Switch_Port", w[1], "port_security", strings.Join(w[2:], " "))
 	case w[0] == "lsp-del":
-		delete(h.things, "lsp "+w[1])
-		delete(h.address, w[1])
-	case w[0] == "ls-del":
-		delete(h.sw, w[1])
+		h.north.Delete("Logical_Switch_Port", w[1])
 	case w[0] == "add-br":
 		h.bridges[w[1]] = true
 	case w[0] == "del-br":
@@ -242,43 +238,20 @@ func (h *host) op(program string, w []string) error {
 	case strings.HasPrefix(line, "set Interface "):
 		set(h.ports[w[2]], w[3:])
 	case strings.HasPrefix(line, "set Logical_Switch_Port "):
-		set(h.marks[w[2]], w[3:])
-	case strings.HasPrefix(line, "set Logical_Switch "):
-		set(h.sw[w[2]], w[3:])
-	case strings.HasPrefix(line, "remove Logical_Switch "):
-		delete(h.sw[w[2]], w[4])
-	case strings.Contains(line, `"op":"insert"`):
-		var ops []json.RawMessage
-		var insert struct {
-			Row struct {
-				Name string   `json:"name"`
-				IDs  ovsdbMap `json:"external_ids"`
-			} `json:"row"`
-		}
-		if json.Unmarshal([]byte(line), &ops) != nil || json.Unmarshal(ops[2], &insert) != nil {
-			return refused(program, "malformed "+line)
-		}
-		name := insert.Row.Name
-		if h.sw[name] != nil {
-			return ovsdb.ErrTimedOut
-		}
-		h.sw[name] = insert.Row.IDs
-		h.made["switch "+name]++
+		ids := h.north.Row("Logical_Switch_Port", w[2]).Map("external_ids")
+		set(ids, w[3:])
+		h.north.Set("Logical_Switch_Port", w[2], "external_ids", ovsdb.Map(ids))
 	case program == "ovsdb-client":
-		for name := range h.sw {
-			if strings.Contains(line, `"op":"delete"`) && strings.Contains(line, `"uuid-of-`+name+`"`) {
-				delete(h.sw, name)
+		before := h.north.Names("Logical_Switch")
+		if err := h.north.Script(line); err != nil {
+			return err
+		}
+		for _, name := range h.north.Names("Logical_Switch") {
+			if !slices.Contains(before, name) {
+				h.made["switch "+name]++
 			}
 		}
 	}
-	return nil
-}
-
-// ovsdbMap is ["map", [[key, value], …]].
-type ovsdbMap map[string]string
-
-func (m *ovsdbMap) UnmarshalJSON(raw []byte) error {
-	*m = ovsdb.Row{"m": raw}.Map("m")
 	return nil
 }
 
@@ -295,6 +268,14 @@ func (h *host) Addresses(ctx context.Context) ([]link.Address, error) {
 
 func (h *host) RouteSource(ctx context.Context, _ netip.Addr) (netip.Addr, error) {
 	return netip.MustParseAddr("172.30.0.1"), h.before(ctx, "ip", false, []string{"route"})
+}
+
+func (h *host) Routes(ctx context.Context) ([]link.Route, error) {
+	return nil, h.before(ctx, "ip", false, []string{"route"})
+}
+
+func (h *host) Firewall(ctx context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
+	return firewall.NFT, nil, h.before(ctx, "iptables-nft-save", false)
 }
 
 // Ensure and EnsureController make host an OVN central that is there.

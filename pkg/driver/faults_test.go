@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
@@ -32,8 +33,8 @@ const (
 )
 
 // eachStep makes the k-th run of a program fail, for every k and every way,
-// and checks that this reached the host's programs and the northern write.
-func eachStep(t *testing.T, north string, setup func(*testing.T, *plugin), try func(t *testing.T, p *plugin, failed string)) {
+// and checks that this reached what must be reached.
+func eachStep(t *testing.T, reach []string, setup func(*testing.T, *plugin), try func(t *testing.T, p *plugin, failed string)) {
 	var seen []string
 	for _, way := range ways {
 		for k := 1; ; k++ {
@@ -60,7 +61,7 @@ func eachStep(t *testing.T, north string, setup func(*testing.T, *plugin), try f
 			seen = append(seen, reached)
 		}
 	}
-	for _, part := range []string{north, "ovs-vsctl ", "ip "} {
+	for _, part := range reach {
 		if !slices.ContainsFunc(seen, func(s string) bool { return strings.Contains(s, part) }) {
 			t.Errorf("%s never failed: %q", part, seen)
 		}
@@ -71,7 +72,7 @@ func eachStep(t *testing.T, north string, setup func(*testing.T, *plugin), try f
 // chassis, nor on disk. The next try succeeds.
 func TestCreateNetworkFailsAtEachStep(t *testing.T) {
 	fresh := func(_ *testing.T, p *plugin) { p.config, p.bridges = map[string]string{}, map[string]bool{} }
-	eachStep(t, inserts, fresh, func(t *testing.T, p *plugin, _ string) {
+	eachStep(t, []string{inserts, "ovs-vsctl ", "ip "}, fresh, func(t *testing.T, p *plugin, _ string) {
 		before := p.chassis()
 		if _, err := p.call(t.Context(), "CreateNetwork", network(1, "ls")); err != nil {
 			later()
@@ -97,7 +98,7 @@ func TestCreateEndpointFailsAtEachStep(t *testing.T) {
 				p.records.FailWhenDown = fail
 				p.ok(t, "CreateNetwork", network(1, "ls"))
 			}
-			eachStep(t, chains, setup, func(t *testing.T, p *plugin, _ string) {
+			eachStep(t, []string{chains, "ovs-vsctl ", "ip "}, setup, func(t *testing.T, p *plugin, _ string) {
 				_, err := p.call(t.Context(), "CreateEndpoint", endpoint(1, 10, 2))
 				later()
 				if n := p.records.Endpoints.Len(); (err == nil) != (n == 1) {
@@ -294,17 +295,14 @@ func TestSwitchMadeMeanwhile(t *testing.T) {
 			if strings.Contains(fmt.Sprint(ops), inserts) {
 				p.onRun(nil)
 				p.mu.Lock()
-				p.sw["ls"] = map[string]string{"owner": topology.Owner, "network-other": "elsewhere"}
+				p.north.Insert("Logical_Switch", map[string]any{"name": "ls", "external_ids": ovsdb.Map(map[string]string{"owner": topology.Owner, "network-other": "elsewhere"})})
 				p.mu.Unlock()
 			}
 			return nil
 		})
 		p.ok(t, "CreateNetwork", network(1, "ls"))
-		p.mu.Lock()
-		users := len(p.sw["ls"])
-		p.mu.Unlock()
-		if users != 3 || p.made["switch ls"] != 0 {
-			t.Errorf("external_ids %v, made %v", p.sw["ls"], p.made)
+		if ids := p.north.Row("Logical_Switch", "ls").Map("external_ids"); len(ids) != 3 || p.made["switch ls"] != 0 {
+			t.Errorf("external_ids %v, made %v", ids, p.made)
 		}
 	})
 }

@@ -39,7 +39,10 @@ func (d *Driver) makeNetwork(ctx context.Context, n topology.Network) error {
 	if err := d.onChassis(ctx, &n); err != nil {
 		return err
 	}
-	d.Log.Info("network created", zap.String("network", n.ID), zap.String("switch", n.Options.Switch), zap.String("tenant", n.Options.TenantID),
+	if have, err := d.Records.Network(n.ID); err == nil {
+		n = have // as it was settled
+	}
+	d.Log.Info("network created", zap.String("network", n.ID), zap.String("switch", string(n.Switch())), zap.String("router", string(n.Router())), zap.String("tenant", n.Options.TenantID),
 		zap.String("nb", n.NB), zap.Int("mtu", n.MTU), zap.String("datapath", n.Datapath))
 	return nil
 }
@@ -73,9 +76,10 @@ func (d *Driver) parseNetwork(r network.CreateNetworkRequest) (topology.Network,
 	if err != nil {
 		return topology.Network{}, err
 	}
-	return topology.Network{
+	n := topology.Network{
 		ID: r.NetworkID, Instance: d.Instance, Options: o, AddressSpace: space, Subnets: pools, Internal: internal,
-	}, nil
+	}
+	return n, n.Validate()
 }
 
 // onChassis sets the host up for the network and then adds the network, as one

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
@@ -59,23 +60,18 @@ func (p *plugin) docked() {
 
 // damage is what an administrator may do by accident.
 var damage = map[string]func(h *host){
-	"a switch port": func(h *host) { delete(h.things, "lsp "+id(10)); delete(h.address, id(10)) },
-	"all switch ports": func(h *host) {
-		clear(h.address)
-		maps.DeleteFunc(h.things, func(s string, _ bool) bool { return strings.HasPrefix(s, "lsp ") })
+	"a switch port":          func(h *host) { h.north.Delete("Logical_Switch_Port", id(10)) },
+	"all switch ports":       func(h *host) { h.north.Clear("Logical_Switch_Port") },
+	"a switch and its ports": func(h *host) { h.north.Delete("Logical_Switch", "ls") },
+	"one network's use of a switch": func(h *host) {
+		ids := h.north.Row("Logical_Switch", "ls").Map("external_ids")
+		delete(ids, "network-"+id(2))
+		h.north.Set("Logical_Switch", "ls", "external_ids", ovsdb.Map(ids))
 	},
-	"a switch and its ports": func(h *host) {
-		delete(h.sw, "ls")
-		for port, has := range h.address {
-			if has[0] == "ls" {
-				delete(h.address, port)
-				delete(h.things, "lsp "+port)
-			}
-		}
+	"a port's addresses": func(h *host) { h.north.Set("Logical_Switch_Port", id(11), "addresses", ovsdb.Set[string]()) },
+	"a port's marks": func(h *host) {
+		h.north.Set("Logical_Switch_Port", id(11), "external_ids", ovsdb.Map(nil))
 	},
-	"one network's use of a switch": func(h *host) { delete(h.sw["ls"], "network-"+id(2)) },
-	"a port's addresses":            func(h *host) { h.address[id(11)] = h.address[id(11)][:1] },
-	"a port's marks":                func(h *host) { clear(h.marks[id(11)]) },
 	"an OVS port": func(h *host) {
 		name := "ocn" + id(12)[:12]
 		delete(h.ports, name)
@@ -96,7 +92,7 @@ var damage = map[string]func(h *host){
 func (h *host) whole() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return fmt.Sprint(h.things, h.address, h.marks, h.sw, h.ports, h.config, h.bridges)
+	return fmt.Sprint(h.things, h.north.Dump(), h.ports, h.config, h.bridges)
 }
 
 // Whatever was deleted is there again after one pass, and a second one finds
@@ -202,15 +198,18 @@ func TestSweepCollects(t *testing.T) {
 
 		p.host.mu.Lock()
 		row := func(port, instance, host, network string) {
-			p.things["lsp "+port], p.address[port] = true, []string{"ls", "m", "10.1.9.9"}
-			p.marks[port] = map[string]string{"owner": topology.Owner, "instance": instance, "host": host, "network_id": network, "endpoint_id": port}
+			p.north.AddPort("ls", port)
+			p.north.Set("Logical_Switch_Port", port, "addresses", "m 10.1.9.9")
+			p.north.Set("Logical_Switch_Port", port, "external_ids", ovsdb.Map(map[string]string{"owner": topology.Owner, "instance": instance, "host": host, "network_id": network, "endpoint_id": port}))
 		}
-		row(id(30), p.store.Instance(), "h", id(1))       // ours, with no record
-		row(id(31), "another", "h", id(9))                // another plugin's
-		row(id(32), p.store.Instance(), "h2", id(1))      // of another host
-		row(id(33), "before the loss", "h", id(1))        // ours: the network is
-		p.sw["ls"]["network-"+id(9)] = "another"          // another plugin's
-		p.sw["ls"]["network-"+id(8)] = p.store.Instance() // ours, with no record
+		row(id(30), p.store.Instance(), "h", id(1))  // ours, with no record
+		row(id(31), "another", "h", id(9))           // another plugin's
+		row(id(32), p.store.Instance(), "h2", id(1)) // of another host
+		row(id(33), "before the loss", "h", id(1))   // ours: the network is
+		ids := p.north.Row("Logical_Switch", "ls").Map("external_ids")
+		ids["network-"+id(9)] = "another"          // another plugin's
+		ids["network-"+id(8)] = p.store.Instance() // ours, with no record
+		p.north.Set("Logical_Switch", "ls", "external_ids", ovsdb.Map(ids))
 		p.host.mu.Unlock()
 
 		sweep := func() {
@@ -235,7 +234,7 @@ func TestSweepCollects(t *testing.T) {
 				t.Errorf("%s is gone", kept)
 			}
 		}
-		if keys := p.sw["ls"]; keys["network-"+id(9)] == "" || keys["network-"+id(8)] != "" {
+		if keys := p.north.Row("Logical_Switch", "ls").Map("external_ids"); keys["network-"+id(9)] == "" || keys["network-"+id(8)] != "" {
 			t.Errorf("uses of the switch: %v", keys)
 		}
 		if got := len(p.reconciler.Report().Collected); got != 5 {
@@ -295,9 +294,9 @@ func TestSweepRebuilds(t *testing.T) {
 					t.Error("nothing is reported")
 				}
 				p.host.mu.Lock()
-				for port, marks := range p.marks {
-					if marks["instance"] != p.store.Instance() {
-						t.Errorf("port %.12s is of %q", port, marks["instance"])
+				for _, port := range p.north.Names("Logical_Switch_Port") {
+					if instance := p.north.Row("Logical_Switch_Port", port).Map("external_ids")["instance"]; instance != p.store.Instance() {
+						t.Errorf("port %.12s is of %q", port, instance)
 					}
 				}
 				p.host.mu.Unlock()

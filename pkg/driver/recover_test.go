@@ -36,10 +36,9 @@ func crashed(t *testing.T, network store.Phase, endpoint store.Record[topology.E
 			delete(p.things, "link "+have.Data.HostLink())
 			delete(p.things, "port "+have.Data.HostLink())
 		}
-		delete(p.things, "lsp "+id(10))
-		delete(p.address, id(10))
+		p.north.Delete("Logical_Switch_Port", id(10))
 		if network != store.Ready {
-			delete(p.sw, "ls")
+			p.north.Delete("Logical_Switch", "ls")
 		}
 	}
 	p.setAway(away)

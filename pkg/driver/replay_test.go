@@ -88,7 +88,7 @@ func (p *plugin) wanted() []string {
 		all = append(all, "link "+e.Data.HostLink(), "port "+e.Data.HostLink(), "lsp "+e.Data.ID)
 	}
 	for _, n := range p.records.Networks.List() {
-		all = append(all, "ls "+n.Data.Options.Switch)
+		all = append(all, "ls "+string(n.Data.Switch()))
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

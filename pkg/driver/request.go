@@ -1,12 +1,14 @@
 package driver
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/docker/go-plugins-helpers/network"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/hostport"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
@@ -95,6 +97,41 @@ func addresses(i *network.EndpointInterface) ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("reading the endpoint's address %q: %w", text, err)
 		}
 		all = append(all, a)
+	}
+	return all, nil
+}
+
+// ports reads the port map of a container: what "docker run -p" asks for.
+func ports(options map[string]any) ([]hostport.Request, error) {
+	text, err := json.Marshal(options[keyPortMap])
+	if err != nil {
+		return nil, fmt.Errorf("reading dockerd's request: the port map: %w", err)
+	}
+	var list []struct {
+		Proto                       uint8
+		Port, HostPort, HostPortEnd uint16
+		HostIP                      string
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("reading dockerd's request: the port map %s: %w", text, err)
+	}
+	var all []hostport.Request
+	for _, p := range list {
+		r := hostport.Request{Port: topology.Port{Protocol: p.Proto, HostPort: p.HostPort, Container: p.Port}, Last: p.HostPortEnd}
+		if p.HostIP != "" {
+			if r.Host, err = netip.ParseAddr(p.HostIP); err != nil {
+				return nil, fmt.Errorf("reading dockerd's request: the host's address of port %d: %w", p.Port, err)
+			}
+		}
+		switch {
+		case r.Name() == "":
+			return nil, fmt.Errorf("protocol %d cannot be published: tcp, udp and sctp can", p.Proto)
+		case r.Host.Is6():
+			return nil, fmt.Errorf("port %d/%s cannot be published at %q: only IPv4 addresses of the host can be, yet", p.Port, r.Name(), p.HostIP)
+		case r.Host.IsUnspecified():
+			r.Host = netip.Addr{}
+		}
+		all = append(all, r)
 	}
 	return all, nil
 }

@@ -26,6 +26,11 @@ var programs = map[string]bool{
 	"ovsdb-client": true,
 	"ip":           false,
 	"ethtool":      false,
+
+	"iptables-nft-save":       false,
+	"iptables-nft-restore":    false,
+	"iptables-legacy-save":    false,
+	"iptables-legacy-restore": false,
 }
 
 // CommandError is a program that did not succeed.

@@ -138,11 +138,11 @@ func TestPlansOnRealDatabases(t *testing.T) {
 				return withoutWait(p)
 			}
 			looked := func() ovn.Seen {
-				results, err := e.Transact(ctx, n.Look())
+				results, err := e.Transact(ctx, n.Look(nil))
 				if err != nil {
 					t.Fatal(err)
 				}
-				return ovn.ReadLook(results)
+				return n.Seen(results)
 			}
 			startLocal, startNorth := dump(t, local, ovsdb.Local), dump(t, north, ovsdb.Northbound)
 

@@ -20,6 +20,9 @@ const undoTimeout = 3 * time.Second
 // Executor runs plans and transactions. It is safe for concurrent use and
 // holds no lock while a program runs.
 type Executor struct {
+	// Sysctl is where /proc/sys of the host is mounted; "" for /proc/sys.
+	Sysctl string
+
 	log *zap.Logger
 }
 
@@ -123,6 +126,12 @@ func (e *Executor) step(ctx context.Context, s plan.Step) error {
 		return e.batch(ctx, s)
 	default:
 		for _, op := range s.Ops {
+			if s.Target.Program == "sysctl" {
+				if err := e.sysctl(op.Do[0]); err != nil {
+					return err
+				}
+				continue
+			}
 			out, err := e.run(ctx, "", s.Target.Program, append(slices.Clone(s.Target.Args), op.Do...)...)
 			if err == nil && s.Target.Program == "ovsdb-client" {
 				_, err = ovsdb.ParseReply(out)

@@ -2,11 +2,16 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 )
@@ -38,14 +43,67 @@ func (e *Executor) RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, 
 	return link.ParseRouteSource(out)
 }
 
-// HostPrefixes returns the prefixes that the host's own routes cover, default
-// routes left out.
-func (e *Executor) HostPrefixes(ctx context.Context) ([]netip.Prefix, error) {
+// Routes returns the host's routes, default routes left out.
+func (e *Executor) Routes(ctx context.Context) ([]link.Route, error) {
 	out, err := e.run(ctx, "", "ip", "-json", "route", "show", "table", "all")
 	if err != nil {
 		return nil, err
 	}
 	return link.ParseRoutes(out)
+}
+
+// HostPrefixes returns the prefixes that the host's own routes cover, default
+// routes left out.
+func (e *Executor) HostPrefixes(ctx context.Context) ([]netip.Prefix, error) {
+	routes, err := e.Routes(ctx)
+	var all []netip.Prefix
+	for _, r := range routes {
+		all = append(all, r.Prefix)
+	}
+	return all, err
+}
+
+// Firewall returns the host's IPv4 rules, of each backend that the kernel has, and
+// the backend to write to: that which Docker has its chains in, else the one that
+// iptables itself prefers.
+func (e *Executor) Firewall(ctx context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
+	seen := map[firewall.Backend]firewall.Rules{}
+	var use firewall.Backend
+	var failed []error
+	docker := false
+	for _, b := range []firewall.Backend{firewall.NFT, firewall.Legacy} {
+		out, err := e.run(ctx, "", b.Save())
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		seen[b] = firewall.Parse(out)
+		if has := seen[b].Has(firewall.Chain{Table: "filter", Name: "DOCKER-USER"}); use == "" || has && !docker {
+			use, docker = b, has
+		}
+	}
+	if use == "" {
+		return "", nil, fmt.Errorf("reading the host's packet filter: %w", errors.Join(failed...))
+	}
+	return use, seen, nil
+}
+
+// sysctl sets a kernel parameter, "NAME=VALUE", as sysctl(8) does with -w. In a
+// managed plugin /proc/sys is read-only: the host's is mounted elsewhere.
+func (e *Executor) sysctl(assignment string) error {
+	name, value, ok := strings.Cut(assignment, "=")
+	if !ok {
+		return fmt.Errorf("setting kernel parameter %q: it has no value", assignment)
+	}
+	root := e.Sysctl
+	if root == "" {
+		root = "/proc/sys"
+	}
+	path := filepath.Join(root, strings.ReplaceAll(name, ".", "/"))
+	if err := os.WriteFile(path, []byte(value), 0o644); err != nil { //nolint:gosec // it is there already
+		return fmt.Errorf("setting kernel parameter %q to %q: %w", name, value, err)
+	}
+	return nil
 }
 
 // identity is a table of each database that always has a row once the server

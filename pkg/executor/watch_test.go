@@ -64,7 +64,7 @@ func TestWatchNorthbound(t *testing.T) {
 		return append([]string{"--", "lsp-add", "ls", name, "--", "set", "Logical_Switch_Port", name}, ours...)
 	}
 	nbctl(append([]string{"ls-add", "ls", "--", "set", "Logical_Switch", "ls", "external_ids:owner=o"}, port("before")...)...)
-	tells := watching(t, ovn.Watches(north, "o", "i"))
+	tells := watching(t, ovn.Watches(north, "o", "i", true))
 	<-time.After(time.Second)
 	nbctl(port("after")[1:]...)
 	nbctl("lsp-del", "after")

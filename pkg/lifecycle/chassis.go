@@ -136,6 +136,20 @@ func (r *Records) encapFrom(ctx context.Context, sb string) (netip.Addr, error) 
 	return r.Run.RouteSource(ctx, ip)
 }
 
+// Recompute has ovn-controller compute all its flows anew.
+func (r *Records) Recompute(ctx context.Context) error {
+	unlock, err := r.LockChassis(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	seen, err := r.LookAtHost(ctx, "")
+	if err != nil {
+		return err
+	}
+	return r.Run.Apply(ctx, topology.Recompute(r.Host.OVSDB, seen, time.Now().UTC().Format(time.RFC3339Nano)))
+}
+
 // Steady completes the host's settings once it forwards.
 func (r *Records) Steady(ctx context.Context) error {
 	if r.steady.Load() {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
@@ -88,6 +89,12 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 		return true, away(n.NB), nil
 	case north == nil:
 		return false, nil, nil
+	case executor.IsDuplicateAddress(north) && ctx.Err() == nil && n.Routed():
+		if a, router := r.ofRouter(ctx, n, e.Addresses); router != "" {
+			return false, nil, fmt.Errorf("address %q belongs to router %q on logical switch %q: give another one with --ip, or try again for the next free one", a, router, n.Switch())
+		}
+	}
+	switch {
 	case r.FailWhenDown || ctx.Err() != nil:
 		return false, nil, north
 	case isAway(north), executor.IsDuplicateAddress(north) && r.leaving(n, e.Addresses), executor.IsSwitchMissing(north):
@@ -96,6 +103,21 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 		return true, north, nil
 	}
 	return false, nil, north
+}
+
+// ofRouter returns the router that has one of the addresses on the network's
+// switch, and the address; "" when none has, or when it cannot be known.
+func (r *Records) ofRouter(ctx context.Context, n topology.Network, addresses []netip.Prefix) (netip.Addr, ovn.Router) {
+	results, err := r.Run.Transact(ctx, n.Look(nil))
+	if err != nil {
+		return netip.Addr{}, ""
+	}
+	for _, a := range addresses {
+		if router := n.RouterAt(n.Seen(results), a.Addr()); router != "" {
+			return a.Addr(), router
+		}
+	}
+	return netip.Addr{}, ""
 }
 
 // leaving reports whether an endpoint on the same switch still has one of the
@@ -222,7 +244,10 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 		err = r.dropEndpoint(id)
 	}
 	if err != nil {
-		r.condemned.Store(id, true)
+		r.condemned.Store(id, true) // and leads no ports any more
+	}
+	r.forgetPorts(ctx, e)
+	if err != nil {
 		r.Outages.Retry(network.Data.NB)
 		return errors.Join(marked, fmt.Errorf("removing endpoint %q (it will be tried again): %w", id, err))
 	}

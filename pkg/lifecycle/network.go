@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -11,16 +16,51 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
-// lockSwitch takes the lock of a logical switch. Several networks may share
-// one, and the database would let two requests make it twice.
-func (r *Records) lockSwitch(ctx context.Context, n topology.Network) (func(), error) {
-	return r.Locks.Lock(ctx, "logical switch "+string(n.Switch()))
+// lockNorth takes the lock of a northbound database's switches and routers.
+// Networks share them, and what one of them needs depends on the others.
+func (r *Records) lockNorth(ctx context.Context, nb string) (func(), error) {
+	return r.Locks.Lock(ctx, "northbound database "+nb)
+}
+
+// Known are the complete networks.
+func (r *Records) Known() []topology.Network {
+	var all []topology.Network
+	for _, n := range r.Networks.List() {
+		if n.Phase == store.Ready {
+			all = append(all, n.Data)
+		}
+	}
+	return all
+}
+
+// look reads what a network is settled on, together with the other networks.
+func (r *Records) look(ctx context.Context, n topology.Network) (ovn.Seen, []topology.Network, error) {
+	known := r.Known()
+	results, err := r.Run.Transact(ctx, n.Look(known))
+	if err != nil {
+		return ovn.Seen{}, nil, fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
+	}
+	seen := n.Seen(results)
+	// Which addresses containers have is of interest only to a router that is to
+	// be given one.
+	settled, _ := n.Settle(seen, known)
+	x := settled.Joins(seen)
+	if x == nil {
+		return seen, known, nil
+	}
+	if containers := seen.Containers(*x); len(containers) > 0 {
+		if results, err = r.Run.Transact(ctx, ovn.TakenOn(n.NB, containers)); err != nil {
+			return seen, nil, fmt.Errorf("reading the addresses on logical switch %q: %w", x.Name, err)
+		}
+		seen.Taken = map[ovn.Switch][]netip.Addr{x.Name: ovn.ReadTaken(results)}
+	}
+	return seen, known, nil
 }
 
 // AddNetwork makes the network in OVN and stores it, or leaves nothing. What
 // cannot be taken back after a failure is stored as "deleting".
 func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
-	unlock, err := r.lockSwitch(ctx, n)
+	unlock, err := r.lockNorth(ctx, n.NB)
 	if err != nil {
 		return err
 	}
@@ -37,8 +77,10 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
 			return errors.Join(refused.reason, r.dropNetwork(n.ID)) // nothing was done
 		}
 	} else if err = r.putNetwork(n, store.Ready); err == nil {
-		// Whoever is gone takes the call for failed, and never removes it.
-		err = gone(ctx)
+		if err = r.leadOut(ctx, n); err == nil {
+			// Whoever is gone takes the call for failed, and never removes it.
+			err = gone(ctx)
+		}
 	}
 	if err != nil {
 		return r.abandonNetwork(ctx, n, err)
@@ -54,17 +96,19 @@ func (r *refusal) Error() string { return r.reason.Error() }
 // makeSwitch stores the network as "pending", makes its logical switch, or its
 // use of one, and returns it with the identity of its database. Another plugin
 // may make the switch at the same time: then it is looked at again.
-func (r *Records) makeSwitch(ctx context.Context, n topology.Network) (topology.Network, error) {
+func (r *Records) makeSwitch(ctx context.Context, asked topology.Network) (topology.Network, error) {
 	for try := 1; ; try++ {
-		results, err := r.Run.Transact(ctx, n.Look())
+		seen, known, err := r.look(ctx, asked)
 		if err != nil {
-			return n, &refusal{fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)}
+			return asked, &refusal{err}
 		}
-		seen := ovn.ReadLook(results)
-		n.Database = seen.Database
+		n, err := asked.Settle(seen, known)
+		if err != nil {
+			return asked, &refusal{err}
+		}
 		p, err := n.Plan(seen)
 		if err != nil {
-			return n, &refusal{err}
+			return asked, &refusal{err}
 		}
 		if err := r.putNetwork(n, store.Pending); err != nil {
 			return n, &refusal{err}
@@ -73,7 +117,7 @@ func (r *Records) makeSwitch(ctx context.Context, n topology.Network) (topology.
 		switch {
 		case err == nil:
 			return n, nil
-		case try < tries && errors.Is(err, ovsdb.ErrTimedOut):
+		case r.again(ctx, try, err):
 		default:
 			return n, fmt.Errorf("making logical switch %q: %w", n.Switch(), err)
 		}
@@ -86,9 +130,11 @@ func (r *Records) makeSwitch(ctx context.Context, n topology.Network) (topology.
 func (r *Records) abandonNetwork(ctx context.Context, n topology.Network, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
-	err := r.removeSwitch(ctx, n)
+	err := r.removeFromNorth(ctx, n, false)
 	if err == nil {
-		return errors.Join(cause, r.dropNetwork(n.ID))
+		err := r.dropNetwork(n.ID)
+		r.lookOut(ctx, n)
+		return errors.Join(cause, err)
 	}
 	cause = errors.Join(cause, fmt.Errorf("taking back what was done (it will be tried again): %w", err), r.putNetwork(n, store.Deleting))
 	r.condemned.Store(n.ID, true)
@@ -104,14 +150,14 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 	if !ok {
 		return r.detachAll(ctx, id) // its record may have been lost, not theirs
 	}
-	unlock, err := r.lockSwitch(ctx, have.Data)
+	unlock, err := r.lockNorth(ctx, have.Data.NB)
 	if err != nil {
 		r.condemned.Store(id, true) // as with endpoints
 		r.Outages.Retry(have.Data.NB)
 		return err
 	}
-	defer unlock()
 	if have, ok = r.Networks.Get(id); !ok {
+		unlock()
 		return nil
 	}
 	n := have.Data
@@ -121,18 +167,30 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 	if have.Phase != store.Deleting {
 		marked = r.putNetwork(n, store.Deleting)
 	}
+	unlock() // nobody else waits for the endpoints
 	if err = r.detachAll(ctx, n.ID); err == nil {
-		err = r.removeSwitch(ctx, n)
+		err = r.endNetwork(ctx, n)
 	}
-	if err == nil {
-		err = r.dropNetwork(n.ID)
-	}
+	r.lookOut(ctx, n)
 	if err != nil {
 		r.condemned.Store(n.ID, true)
 		r.Outages.Retry(n.NB)
 		return errors.Join(marked, fmt.Errorf("removing network %q (it will be tried again): %w", n.ID, err))
 	}
 	return nil
+}
+
+// endNetwork removes a network that has no endpoints any more.
+func (r *Records) endNetwork(ctx context.Context, n topology.Network) error {
+	unlock, err := r.lockNorth(ctx, n.NB)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := r.removeFromNorth(ctx, n, false); err != nil {
+		return err
+	}
+	return r.dropNetwork(n.ID)
 }
 
 // detachAll removes the endpoints of a network.
@@ -155,22 +213,55 @@ func (r *Records) dropNetwork(id string) error {
 	return nil
 }
 
-// tries bounds how often a switch is looked at again because somebody changed it
-// between the look and what was to be done about it.
-const tries = 5
+// tries bounds how often something is looked at again because somebody changed it
+// between the look and what was to be done about it; aside is for how long at most
+// whoever was slower steps aside.
+const (
+	tries = 15
+	aside = 50 * time.Millisecond
+)
 
-func (r *Records) removeSwitch(ctx context.Context, n topology.Network) error {
+// again reports whether a transaction failed because somebody else was faster, so
+// that it is worth another try, a moment later.
+func (r *Records) again(ctx context.Context, try int, err error) bool {
+	if try >= tries || !errors.Is(err, ovsdb.ErrTimedOut) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(rand.N(aside)):
+		return true
+	}
+}
+
+func (r *Records) lookForRemoval(ctx context.Context, n topology.Network, whole bool) (ovn.Seen, error) {
+	if whole {
+		results, err := r.Run.Transact(ctx, ovn.TakeInventory(n.NB, topology.Owner))
+		return ovn.ReadInventory(results).Seen, err
+	}
+	results, err := r.Run.Transact(ctx, n.Look(r.Known()))
+	return n.Seen(results), err
+}
+
+// removeFromNorth takes the network out of OVN. Whole looks at all rows, of a
+// network of which no more is known than its id.
+func (r *Records) removeFromNorth(ctx context.Context, n topology.Network, whole bool) error {
 	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
 		for try := 1; ; try++ {
-			results, err := r.Run.Transact(ctx, n.Look())
+			seen, err := r.lookForRemoval(ctx, n, whole)
 			if err == nil {
-				err = r.Run.Apply(ctx, n.Removal(ovn.ReadLook(results)))
-				if errors.Is(err, ovsdb.ErrTimedOut) && try < tries {
+				err = r.Run.Apply(ctx, n.Removal(seen))
+				if r.again(ctx, try, err) {
 					continue
 				}
 			}
 			if err != nil {
 				return fmt.Errorf("removing logical switch %q: %w", n.Switch(), err)
+			}
+			if used := n.AttachedRouters(seen); len(used) > 0 {
+				r.Log.Warn("a transit network was removed that routers are attached to; it stays in OVN until they are gone",
+					zap.String("network", n.ID), zap.String("name", n.Name), zap.Strings("routers", used))
 			}
 			return nil
 		}

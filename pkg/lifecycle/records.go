@@ -10,6 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/hostport"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -25,6 +27,8 @@ type Runner interface {
 	Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Result, error)
 	Addresses(ctx context.Context) ([]link.Address, error)
 	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
+	Routes(ctx context.Context) ([]link.Route, error)
+	Firewall(ctx context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error)
 }
 
 // Outages knows which northbound databases do not answer.
@@ -60,6 +64,7 @@ type Config struct {
 type Records struct {
 	Config
 
+	ports hostport.Holder // of this host, that lead to endpoints
 	// hostAway is true after Open vSwitch took longer than an endpoint waits
 	// for it, until it has answered again.
 	hostAway atomic.Bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -11,42 +12,54 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
-	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
-// RestoreSwitch makes the logical switch of a complete network again, or its
-// use of one that is there. A database that answers, and that requests are still
-// kept from, is one that this is for.
-func (r *Records) RestoreSwitch(ctx context.Context, id string) error {
+// RestoreNetwork makes the logical switch of a complete network again, its
+// router, and its router's place on a transit network, or its use of those that
+// are there, and reports whether anything was missing. What has been settled by it
+// is stored first. A database that answers, and that requests are still kept from,
+// is one that this is for.
+func (r *Records) RestoreNetwork(ctx context.Context, id string) (bool, error) {
 	n, unlock, err := r.hold(ctx, id)
 	if n == nil {
-		return err
+		return false, err
 	}
 	defer unlock()
-	return r.atNorth(ctx, n.NB, func(ctx context.Context) error {
+	made := false
+	err = r.atNorth(ctx, n.NB, func(ctx context.Context) error {
 		for try := 1; ; try++ {
-			results, err := r.Run.Transact(ctx, n.Look())
-			if err != nil {
-				return fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
-			}
-			p, err := n.Plan(ovn.ReadLook(results))
+			seen, known, err := r.look(ctx, *n)
 			if err != nil {
 				return err
 			}
-			err = r.Run.Apply(ctx, oneWay(p))
-			if try < tries && errors.Is(err, ovsdb.ErrTimedOut) {
-				continue
+			settled, missing, unsettled := n.Mend(seen, known)
+			if !reflect.DeepEqual(settled, *n) {
+				if err := r.putNetwork(settled, store.Ready); err != nil {
+					return err
+				}
+				*n = settled
 			}
-			if err != nil {
+			err = r.Run.Apply(ctx, oneWay(missing))
+			switch {
+			case r.again(ctx, try, err):
+				continue
+			case err != nil:
 				return fmt.Errorf("making logical switch %q again: %w", n.Switch(), err)
+			}
+			if made = !missing.Empty(); unsettled != nil {
+				return fmt.Errorf("%w: %w", ErrUnsettled, unsettled)
 			}
 			return nil
 		}
 	})
+	return made, err
 }
+
+// ErrUnsettled is why a part of a network cannot be made as things are: it
+// contradicts another network, or what an administrator has made.
+var ErrUnsettled = errors.New("this cannot be made as things are")
 
 // UpdateNetwork stores a change of a network that is complete, and that is no
 // more than a change of its record.
@@ -60,14 +73,14 @@ func (r *Records) UpdateNetwork(ctx context.Context, id string, change func(*top
 	return r.putNetwork(*n, store.Ready)
 }
 
-// hold takes the lock of a complete network's switch, and returns the network;
+// hold takes the lock of a complete network's database, and returns the network;
 // nil when there is none that is complete.
 func (r *Records) hold(ctx context.Context, id string) (*topology.Network, func(), error) {
 	have, ok := r.Networks.Get(id)
 	if !ok {
 		return nil, nil, nil
 	}
-	unlock, err := r.lockSwitch(ctx, have.Data)
+	unlock, err := r.lockNorth(ctx, have.Data.NB)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,7 +161,7 @@ func (r *Records) restore(ctx context.Context, nb string, lacks []Lack) ([]Lack,
 // more, as complete: containers may run on it, and what is missing of it is made
 // by a pass. Nothing of it is ever taken back because something else failed.
 func (r *Records) AdoptNetwork(ctx context.Context, n topology.Network) error {
-	unlock, err := r.lockSwitch(ctx, n)
+	unlock, err := r.lockNorth(ctx, n.NB)
 	if err != nil {
 		return err
 	}
@@ -157,11 +170,15 @@ func (r *Records) AdoptNetwork(ctx context.Context, n topology.Network) error {
 		return nil
 	}
 	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
-		results, err := r.Run.Transact(ctx, n.Look())
+		seen, known, err := r.look(ctx, n)
 		if err != nil {
-			return fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
+			return err
 		}
-		n.Database = ovn.ReadLook(results).Database
+		settled, unsettled := n.Settle(seen, known)
+		if unsettled != nil {
+			r.Log.Warn("a network is rebuilt without a part of it", zap.String("network", n.ID), zap.Error(unsettled))
+		}
+		n = settled
 		if err := r.putNetwork(n, store.Ready); err != nil || !r.Removed(n.ID) {
 			return err
 		}
@@ -245,7 +262,7 @@ func (r *Records) ForgetNetwork(ctx context.Context, id string) error {
 // CollectNetwork ends the use of a logical switch by a network that has no
 // record, and removes the switch when that was the last.
 func (r *Records) CollectNetwork(ctx context.Context, n topology.Network) error {
-	unlock, err := r.lockSwitch(ctx, n)
+	unlock, err := r.lockNorth(ctx, n.NB)
 	if err != nil {
 		return err
 	}
@@ -253,7 +270,7 @@ func (r *Records) CollectNetwork(ctx context.Context, n topology.Network) error 
 	if _, ok := r.Networks.Get(n.ID); ok {
 		return nil
 	}
-	return r.removeSwitch(ctx, n)
+	return r.removeFromNorth(ctx, n, true)
 }
 
 // evict removes the endpoints of the network that hold an address of the new

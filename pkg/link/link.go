@@ -53,6 +53,49 @@ func TxOff(name string) plan.Op {
 	return plan.Op{Do: []string{"-K", name, "tx", "off"}}
 }
 
+// Hardware sets the MAC address of a link.
+func Hardware(name, mac string) plan.Op {
+	return plan.Op{Do: []string{"link", "set", "dev", name, "address", mac}}
+}
+
+// MTU sets the largest packet of a link.
+func MTU(name string, mtu int) plan.Op {
+	return plan.Op{Do: []string{"link", "set", "dev", name, "mtu", strconv.Itoa(mtu)}}
+}
+
+// AddressReplace gives the link an address, which it may have.
+func AddressReplace(name string, address netip.Prefix) plan.Op {
+	return plan.Op{Do: []string{"address", "replace", address.String(), "dev", name}}
+}
+
+// RouteAdd makes a route. It fails where there is another one to the same prefix.
+func RouteAdd(name string, to netip.Prefix, via netip.Addr) plan.Op {
+	return plan.Op{Do: []string{"route", "add", to.String(), "via", via.String(), "dev", name}}
+}
+
+// RouteDelete deletes the route that leads through the link.
+func RouteDelete(name string, to netip.Prefix) plan.Op {
+	return plan.Op{Do: []string{"route", "del", to.String(), "dev", name}}
+}
+
+// Sysctl is the sysctl(8) invocation, one for each command.
+func Sysctl() plan.Target {
+	return plan.Target{Program: "sysctl", Args: []string{"-w"}, Form: plan.Each}
+}
+
+// RouteLocalnet lets packets from 127.0.0.0/8 leave through the link
+// (Documentation/networking/ip-sysctl.rst, route_localnet).
+func RouteLocalnet(name string) plan.Op {
+	return plan.Op{Do: []string{"net.ipv4.conf." + name + ".route_localnet=1"}}
+}
+
+// Route is a route of the host.
+type Route struct {
+	Prefix netip.Prefix
+	Via    netip.Addr // not valid where it needs no next hop
+	Device string
+}
+
 // Address is one address of a link of the host.
 type Address struct {
 	Link   string
@@ -118,25 +161,28 @@ func ParseRouteSource(out []byte) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("reading the host's route: no source address in %q", out)
 }
 
-// ParseRoutes reads "ip -json route show table all": the prefixes that the
-// host's routes cover, default routes left out.
-func ParseRoutes(out []byte) ([]netip.Prefix, error) {
+// ParseRoutes reads "ip -json route show table all": the host's routes, default
+// routes left out.
+func ParseRoutes(out []byte) ([]Route, error) {
 	var routes []struct {
 		Destination string `json:"dst"`
+		Gateway     string `json:"gateway"`
+		Device      string `json:"dev"`
 		Type        string `json:"type"`
 	}
 	if err := json.Unmarshal(out, &routes); err != nil {
 		return nil, fmt.Errorf("reading the host's routes from %q: %w", out, err)
 	}
-	var all []netip.Prefix
+	var all []Route
 	for _, r := range routes {
 		if r.Type == "multicast" || r.Type == "broadcast" || r.Type == "anycast" {
 			continue
 		}
+		via, _ := netip.ParseAddr(r.Gateway)
 		if p, err := netip.ParsePrefix(r.Destination); err == nil && p.Bits() > 0 {
-			all = append(all, p)
+			all = append(all, Route{Prefix: p, Via: via, Device: r.Device})
 		} else if ip, err := netip.ParseAddr(r.Destination); err == nil {
-			all = append(all, netip.PrefixFrom(ip, ip.BitLen()))
+			all = append(all, Route{Prefix: netip.PrefixFrom(ip, ip.BitLen()), Via: via, Device: r.Device})
 		}
 	}
 	return all, nil

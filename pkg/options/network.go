@@ -141,6 +141,9 @@ func ParseNetwork(opts map[string]string) (Network, error) {
 func checkRequired(opts map[string]string) error {
 	transit := opts["ovn.role"] == string(RoleTransit)
 	if !transit && opts["ovn.switch"] == "" {
+		if role := opts["ovn.role"]; role != "" { // a role with a mistake in it would spare the switch
+			return fmt.Errorf("option %q: %w", "ovn.role", parseRole(&Network{}, role))
+		}
 		return ErrSwitchRequired
 	}
 	if opts["ovn.nb_connection"] != "" && opts["ovn.sb_connection"] != "" {

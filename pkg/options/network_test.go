@@ -130,7 +130,7 @@ func TestRequiredOptions(t *testing.T) {
 
 // The earlier check wins although everything after it is wrong too.
 func TestOrderOfChecks(t *testing.T) {
-	opts := map[string]string{"ovn.swich": "x", "ovn.nb_connection": "bad", "vlan": "9999", "ovn.router": "lr"}
+	opts := map[string]string{"ovn.swich": "x", "ovn.nb_connection": "bad", "vlan": "9999", "dhcp": "ovn"}
 	steps := []struct {
 		says   string
 		repair func()
@@ -141,7 +141,7 @@ func TestOrderOfChecks(t *testing.T) {
 		{`option "ovn.nb_connection": "bad" is not an OVSDB connection: want tcp:HOST:PORT, several separated by commas`, func() { opts["ovn.nb_connection"] = "tcp:h:1" }},
 		{`option "vlan": "9999" is not a VLAN tag: want a number from 1 to 4094`, func() { delete(opts, "vlan"); opts["ovn.external_gateway"] = "192.0.2.1" }},
 		{`option "ovn.external_gateway": only a network with ovn.role=transit has an external gateway; add that option or leave this one out`, func() { delete(opts, "ovn.external_gateway") }},
-		{`option "ovn.router": not supported yet`, func() { delete(opts, "ovn.router") }},
+		{`option "dhcp=ovn": not supported yet`, func() { delete(opts, "dhcp") }},
 	}
 	for _, s := range steps {
 		_, err := ParseNetwork(opts)
@@ -245,16 +245,12 @@ func TestContradictions(t *testing.T) {
 
 func TestNotSupportedYet(t *testing.T) {
 	examples := map[string]map[string]string{
-		"ovn.nb_connection":    with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
-		"ovn.sb_connection":    with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
-		"ovn.role":             with("ovn.switch", "-", "ovn.role", "transit"),
-		"ovn.external_gateway": with("ovn.role", "transit", "ovn.external_gateway", "192.168.100.1"),
-		"ovn.router":           with("ovn.router", "lr"),
-		"ovn.transit_network":  with("ovn.router", "lr", "ovn.transit_network", "transit-net"),
-		"mirror.ports":         with("mirror.ports", "all", "mirror.dest", "monitor-port"),
-		"mirror.dest":          with("mirror.ports", "a, b", "mirror.dest", "monitor-port"),
-		"ipam":                 with("ipam", "external"),
-		"dhcp":                 with("dhcp", "ovn"),
+		"ovn.nb_connection": with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
+		"ovn.sb_connection": with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
+		"mirror.ports":      with("mirror.ports", "all", "mirror.dest", "monitor-port"),
+		"mirror.dest":       with("mirror.ports", "a, b", "mirror.dest", "monitor-port"),
+		"ipam":              with("ipam", "external"),
+		"dhcp":              with("dhcp", "ovn"),
 	}
 	for _, u := range unsupported {
 		opts, ok := examples[u.option]

@@ -28,6 +28,8 @@ type option struct {
 	given func(n *Network)
 }
 
+var parseRole = oneOf(func(n *Network) *Role { return &n.Role }, RoleTransit)
+
 var networkOptions = []option{
 	{
 		name: "ovn.switch", required: true,
@@ -82,22 +84,22 @@ var networkOptions = []option{
 	},
 	{
 		name:        "ovn.router",
-		description: "OVN logical router name for L3 connectivity",
+		description: "OVN logical router name for L3 connectivity; with `ovn.role=transit`, that of the gateway router (`lr-gateway` if left out)",
 		parse:       name(func(n *Network) *string { return &n.Router }, rowName),
 	},
 	{
 		name:        "ovn.role",
 		description: `Network role ("transit" for gateway networks, which need no ovn.switch)`,
-		parse:       oneOf(func(n *Network) *Role { return &n.Role }, RoleTransit),
+		parse:       parseRole,
 	},
 	{
 		name:        "ovn.external_gateway",
-		description: "IP address of external gateway for transit networks",
+		description: "IP address of external gateway for transit networks: the next hop of what leaves them",
 		parse:       address(func(n *Network) *addr { return &n.ExternalGateway }),
 	},
 	{
 		name:        "ovn.transit_network",
-		description: "Name of transit network to connect to",
+		description: "Name of transit network to connect the router to: Docker's name, that in the same Compose file, or its `ovn.switch`",
 		parse:       name(func(n *Network) *string { return &n.TransitNetwork }, rowName),
 	},
 	{

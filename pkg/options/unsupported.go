@@ -17,10 +17,6 @@ var unsupported = []struct {
 }{
 	{"ovn.nb_connection", "`ssl:` not supported yet", func(n Network) string { return when(scheme(n.NB) == "ssl", "ovn.nb_connection=ssl:") }},
 	{"ovn.sb_connection", "`ssl:` not supported yet", func(n Network) string { return when(scheme(n.SB) == "ssl", "ovn.sb_connection=ssl:") }},
-	{"ovn.role", "not supported yet", func(n Network) string { return when(n.Role == RoleTransit, "ovn.role=transit") }},
-	{"ovn.external_gateway", "not supported yet", func(n Network) string { return when(n.ExternalGateway.IsValid(), "ovn.external_gateway") }},
-	{"ovn.router", "not supported yet", func(n Network) string { return when(n.Router != "", "ovn.router") }},
-	{"ovn.transit_network", "not supported yet", func(n Network) string { return when(n.TransitNetwork != "", "ovn.transit_network") }},
 	{"mirror.ports", "not supported yet", func(n Network) string { return when(len(n.MirrorPorts) > 0, "mirror.ports") }},
 	{"mirror.dest", "not supported yet", func(n Network) string { return when(n.MirrorDest != "", "mirror.dest") }},
 	{"ipam", "only `docker` is supported yet", func(n Network) string { return when(n.IPAM != IPAMDocker, "ipam="+string(n.IPAM)) }},

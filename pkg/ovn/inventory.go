@@ -9,42 +9,38 @@ type PortRow struct {
 	ExternalIDs map[string]string
 }
 
-// Inventory is one read of all switches, and of the ports that one owner made.
+// Inventory is one read of all switches, of what routes between them, and of
+// the ports that one owner made.
 type Inventory struct {
-	Database string // as in Seen
-	Switches map[Switch][]SwitchRow
-	Ports    map[SwitchPort]PortRow
+	Seen
+	Ports map[SwitchPort]PortRow
 }
 
 // TakeInventory is the read; ReadInventory reads its answer. It costs the
-// database a pass over its switches and ports, so no request makes it.
+// database a pass over its ports, so no request makes it.
 func TakeInventory(conn, owner string) ovsdb.Transaction {
-	return ovsdb.Transaction{Server: conn, Database: ovsdb.Northbound, Operations: []ovsdb.Operation{
-		ovsdb.Select("NB_Global", nil, "_uuid"),
-		ovsdb.Select("Logical_Switch", nil, append([]string{"name"}, switchColumns...)...),
-		ovsdb.Select("Logical_Switch_Port", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})},
-			"_uuid", "name", "addresses", "external_ids"),
-	}}
+	return northbound(conn, append(routing(), ovsdb.Select("Logical_Switch", nil, switchColumns...), ovsdb.Select("Logical_Switch_Port",
+		[]ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "_uuid", "name", "type", "addresses", "external_ids"))...)
 }
 
 // ReadInventory reads the answer to TakeInventory.
 func ReadInventory(results []ovsdb.Result) Inventory {
-	i := Inventory{Switches: map[Switch][]SwitchRow{}, Ports: map[SwitchPort]PortRow{}}
-	if len(results) < 3 {
+	i := Inventory{Ports: map[SwitchPort]PortRow{}}
+	if len(results) == 0 {
 		return i
 	}
-	for _, r := range results[0].Rows {
-		i.Database = first(r.UUIDs("_uuid"))
-	}
+	last := len(results) - 1
+	i.Seen = ReadRouting(results[:last])
 	on := map[string]Switch{}
-	for _, r := range results[1].Rows {
-		name, row := Switch(r.String("name")), switchRow(r)
-		i.Switches[name] = append(i.Switches[name], row)
-		for _, port := range row.Ports {
-			on[port] = name
+	for _, s := range i.Switches {
+		for _, port := range s.Ports {
+			on[port] = s.Name
 		}
 	}
-	for _, r := range results[2].Rows {
+	for _, r := range results[last].Rows {
+		if kind := r.String("type"); kind == "router" || kind == "localport" {
+			continue // one of Links or Localports
+		}
 		i.Ports[SwitchPort(r.String("name"))] = PortRow{
 			Switch: on[first(r.UUIDs("_uuid"))], Addresses: r.Strings("addresses"), ExternalIDs: r.Map("external_ids"),
 		}
@@ -53,16 +49,25 @@ func ReadInventory(results []ovsdb.Result) Inventory {
 }
 
 // Watches are what has to be watched to notice that somebody deleted a switch
-// of the owner, or a port of one of its instances.
-func Watches(conn, owner, instance string) []ovsdb.Watch {
-	on := func(table string, ids map[string]string) ovsdb.Watch {
+// of the owner, or a port of one of its instances; with routing, also routers,
+// their ports and their routes.
+func Watches(conn, owner, instance string, routing bool) []ovsdb.Watch {
+	on := func(table, column string, ids map[string]string) ovsdb.Watch {
 		return ovsdb.Watch{
-			Server: conn, Database: ovsdb.Northbound, Table: table, Column: "name",
+			Server: conn, Database: ovsdb.Northbound, Table: table, Column: column,
 			Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)},
 		}
 	}
-	return []ovsdb.Watch{
-		on("Logical_Switch", map[string]string{"owner": owner}),
-		on("Logical_Switch_Port", map[string]string{"owner": owner, "instance": instance}),
+	all := []ovsdb.Watch{
+		on("Logical_Switch", "name", map[string]string{"owner": owner}),
+		on("Logical_Switch_Port", "name", map[string]string{"owner": owner, "instance": instance}),
 	}
+	if routing {
+		all = append(all,
+			on("Logical_Router", "name", map[string]string{"owner": owner}),
+			on("Logical_Router_Port", "name", map[string]string{"owner": owner}),
+			on("Logical_Router_Static_Route", "ip_prefix", map[string]string{"owner": owner}),
+		)
+	}
+	return all
 }

@@ -13,18 +13,17 @@ type Switch string
 // is also the iface-id of the OVS interface that is bound to it.
 type SwitchPort string
 
+// Router is the name of a logical router. As with Switch, the schema does not
+// make it unique.
+type Router string
+
+// RouterPort is the name of a logical router port, unique in the database.
+type RouterPort string
+
 // Northbound is the ovn-nbctl invocation on the database at conn
 // ("tcp:host:port[,…]").
 func Northbound(conn string) plan.Target {
 	return plan.Target{Program: "ovn-nbctl", Args: []string{"--db=" + conn}, Form: plan.Chain}
-}
-
-// SwitchUse sets one key of external_ids, and takes it away again.
-func SwitchUse(s Switch, key, value string) plan.Op {
-	return plan.Op{
-		Do:   []string{"set", "Logical_Switch", string(s), ovsdb.Column("external_ids", key, value)},
-		Undo: []string{"--if-exists", "remove", "Logical_Switch", string(s), "external_ids", key},
-	}
 }
 
 // SwitchPortAdd makes a port on a logical switch.
@@ -50,6 +49,12 @@ func SwitchPortAddresses(p SwitchPort, address string) plan.Op {
 // SwitchPortSecurity lets a port send only with these addresses.
 func SwitchPortSecurity(p SwitchPort, address string) plan.Op {
 	return plan.Op{Do: []string{"lsp-set-port-security", string(p), address}}
+}
+
+// SwitchPortUnguarded lets a port send with any address, as one that forwards for
+// others must.
+func SwitchPortUnguarded(p SwitchPort) plan.Op {
+	return plan.Op{Do: []string{"lsp-set-port-security", string(p)}}
 }
 
 // SwitchPortSet sets external_ids of a port.

@@ -1,15 +1,64 @@
 package ovn
 
 import (
+	"net/netip"
+	"strings"
+
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
-	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 )
 
 // SwitchRow is what a request needs to know of a logical switch that is there.
 type SwitchRow struct {
 	UUID        string
+	Name        Switch
 	ExternalIDs map[string]string
 	Ports       []string // UUIDs of its ports
+	Guarded     bool     // has access control lists
+
+	row ovsdb.Row
+}
+
+// RouterRow is a logical router that is there.
+type RouterRow struct {
+	UUID        string
+	Name        Router
+	ExternalIDs map[string]string
+	Ports       []string // UUIDs
+	Routes      []string // UUIDs
+	// More says that it holds what no builder here makes: NAT, policies, load
+	// balancers.
+	More bool
+
+	row ovsdb.Row
+}
+
+// RouterPortRow is a logical router port that is there.
+type RouterPortRow struct {
+	UUID        string
+	Name        RouterPort
+	MAC         string
+	Networks    []netip.Prefix // addresses with the length of their subnets
+	ExternalIDs map[string]string
+
+	row ovsdb.Row
+}
+
+// LinkRow is a logical switch port of type router: the switch's end of a
+// router port.
+type LinkRow struct {
+	UUID      string
+	Name      SwitchPort
+	Peer      RouterPort
+	Addresses []string
+}
+
+// RouteRow is a static route of a router that is there.
+type RouteRow struct {
+	UUID        string
+	Prefix      string // "10.0.0.0/24"
+	NextHop     string
+	Table       string // "" for the main one
+	ExternalIDs map[string]string
 
 	row ovsdb.Row
 }
@@ -19,69 +68,234 @@ type Seen struct {
 	// Database identifies the database whatever address it is reached by: the
 	// UUID of its one NB_Global row, which all members of a cluster share.
 	Database string
-	Switches []SwitchRow // all rows of the name asked for
+	Switches []SwitchRow
+	// The others are read for networks with a router only, and then are all
+	// that there are.
+	Routers     []RouterRow
+	RouterPorts []RouterPortRow
+	Links       []LinkRow
+	Routes      []RouteRow
+	// Localports are the logical switch ports that every chassis binds for itself.
+	Localports []LinkRow
+	// Taken are the addresses of the ports, but for links, of the switches that
+	// TakenOn was asked about.
+	Taken map[Switch][]netip.Addr
+
+	index *index
 }
 
-var switchColumns = []string{"_uuid", "external_ids", "ports"}
+// Containers returns the ports of the switch but for links.
+func (s Seen) Containers(of SwitchRow) []string {
+	links := make(map[string]bool, len(s.Links))
+	for _, l := range s.Links {
+		links[l.UUID] = true
+	}
+	var ports []string
+	for _, port := range of.Ports {
+		if !links[port] {
+			ports = append(ports, port)
+		}
+	}
+	return ports
+}
 
-// Look is the read of what is there under a switch name; ReadLook reads its
+// Named returns the switches of that name: OVN allows several.
+func (s Seen) Named(name Switch) []SwitchRow {
+	var rows []SwitchRow
+	for _, row := range s.Switches {
+		if row.Name == name {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// RoutersNamed returns the routers of that name.
+func (s Seen) RoutersNamed(name Router) []RouterRow {
+	var rows []RouterRow
+	for _, row := range s.Routers {
+		if row.Name == name {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+var (
+	switchColumns     = []string{"_uuid", "name", "external_ids", "ports", "acls"}
+	routerColumns     = []string{"_uuid", "name", "external_ids", "ports", "static_routes", "nat", "policies", "load_balancer"}
+	routerPortColumns = []string{"_uuid", "name", "mac", "networks", "external_ids"}
+	linkColumns       = []string{"_uuid", "name", "addresses", "options"}
+	routeColumns      = []string{"_uuid", "ip_prefix", "nexthop", "route_table", "external_ids"}
+)
+
+// Look is the read of what is there under a switch name; ReadSeen reads its
 // answer.
 func Look(conn string, s Switch) ovsdb.Transaction {
-	return ovsdb.Transaction{Server: conn, Database: ovsdb.Northbound, Operations: []ovsdb.Operation{
-		ovsdb.Select("NB_Global", nil, "_uuid"),
-		ovsdb.Select("Logical_Switch", []ovsdb.Condition{ovsdb.Is("name", string(s))}, switchColumns...),
-	}}
+	return northbound(conn, ovsdb.Select("NB_Global", nil, "_uuid"), switchNamed(s))
 }
 
-// ReadLook reads the answer to Look.
-func ReadLook(results []ovsdb.Result) Seen {
+// LookAtRouting is the read of all that routes, of transit networks' switches,
+// and of what is there under switch names; ReadRouting reads its answer. There
+// are far fewer of these than of containers' ports.
+func LookAtRouting(conn string, names ...Switch) ovsdb.Transaction {
+	ops := append(routing(), ovsdb.Select("Logical_Switch", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"role": "transit"})}, switchColumns...))
+	for _, s := range names {
+		ops = append(ops, switchNamed(s))
+	}
+	return northbound(conn, ops...)
+}
+
+func switchNamed(s Switch) ovsdb.Operation {
+	return ovsdb.Select("Logical_Switch", []ovsdb.Condition{ovsdb.Is("name", string(s))}, switchColumns...)
+}
+
+func routing() []ovsdb.Operation {
+	return []ovsdb.Operation{
+		ovsdb.Select("NB_Global", nil, "_uuid"),
+		ovsdb.Select("Logical_Router", nil, routerColumns...),
+		ovsdb.Select("Logical_Router_Port", nil, routerPortColumns...),
+		ovsdb.Select("Logical_Switch_Port", []ovsdb.Condition{ovsdb.Is("type", "router")}, linkColumns...),
+		ovsdb.Select("Logical_Router_Static_Route", nil, routeColumns...),
+		ovsdb.Select("Logical_Switch_Port", []ovsdb.Condition{ovsdb.Is("type", "localport")}, linkColumns...),
+	}
+}
+
+// TakenOn is the read of the addresses of a switch's ports; ReadTaken reads its
+// answer. When they are very many it reads those of all switches: the request is
+// one argument (see guardable).
+func TakenOn(conn string, ports []string) ovsdb.Transaction {
+	if len(ports) > guardable/2 {
+		return northbound(conn, ovsdb.Select("Logical_Switch_Port", nil, "addresses", "dynamic_addresses"))
+	}
+	var ops []ovsdb.Operation
+	for _, port := range ports {
+		ops = append(ops, ovsdb.Select("Logical_Switch_Port", []ovsdb.Condition{ovsdb.This(port)}, "addresses", "dynamic_addresses"))
+	}
+	return northbound(conn, ops...)
+}
+
+// ReadTaken reads the answer to TakenOn.
+func ReadTaken(results []ovsdb.Result) []netip.Addr {
+	var all []netip.Addr
+	for _, result := range results {
+		for _, r := range result.Rows {
+			all = append(all, Addresses(append(r.Strings("addresses"), r.String("dynamic_addresses")))...)
+		}
+	}
+	return all
+}
+
+// Addresses returns the IP addresses in the addresses of a port, "MAC [IP]…".
+func Addresses(of []string) []netip.Addr {
+	var all []netip.Addr
+	for _, text := range of {
+		for w := range strings.FieldsSeq(text) {
+			if a, err := netip.ParseAddr(w); err == nil {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+func northbound(conn string, ops ...ovsdb.Operation) ovsdb.Transaction {
+	return ovsdb.Transaction{Server: conn, Database: ovsdb.Northbound, Operations: ops}
+}
+
+// ReadSeen reads the answer to Look.
+func ReadSeen(results []ovsdb.Result) Seen {
 	var seen Seen
-	if len(results) < 2 {
-		return seen
-	}
-	for _, r := range results[0].Rows {
-		seen.Database = first(r.UUIDs("_uuid"))
-	}
-	for _, r := range results[1].Rows {
-		seen.Switches = append(seen.Switches, switchRow(r))
+	if len(results) > 0 {
+		seen.database(results[0])
+		seen.switches(results[1:])
 	}
 	return seen
 }
 
-func switchRow(r ovsdb.Row) SwitchRow {
-	return SwitchRow{UUID: first(r.UUIDs("_uuid")), ExternalIDs: r.Map("external_ids"), Ports: r.UUIDs("ports"), row: r}
-}
-
-// SwitchInsert makes the switch if there is none of that name, and fails with
-// ovsdb.ErrTimedOut, changing nothing, when there is: the schema would let two
-// clients make it twice. It is taken back while nobody else has touched it.
-func SwitchInsert(conn string, s Switch, ids map[string]string) plan.Step {
-	named := []ovsdb.Condition{ovsdb.Is("name", string(s))}
-	on := func(ops ...ovsdb.Operation) plan.Step {
-		return ovsdb.Transaction{Server: conn, Database: ovsdb.Northbound, Operations: ops}.Step()
+// ReadRouting reads the answer to LookAtRouting.
+func ReadRouting(results []ovsdb.Result) Seen {
+	var seen Seen
+	if len(results) < len(routing()) {
+		return seen
 	}
-	step := on(
-		ovsdb.Wait(0, "Logical_Switch", named),
-		ovsdb.Insert("Logical_Switch", map[string]any{"name": string(s), "external_ids": ovsdb.Map(ids)}),
-	)
-	step.Ops[0].Undo = on(
-		ovsdb.Wait(0, "Logical_Switch", named, map[string]any{"external_ids": ovsdb.Map(ids), "ports": []any{"set", []any{}}}),
-		ovsdb.Delete("Logical_Switch", named...),
-	).Ops[0].Do
-	return step
+	seen.database(results[0])
+	for _, r := range results[1].Rows {
+		seen.Routers = append(seen.Routers, routerRow(r))
+	}
+	for _, r := range results[2].Rows {
+		seen.RouterPorts = append(seen.RouterPorts, routerPortRow(r))
+	}
+	for _, r := range results[3].Rows {
+		seen.Links = append(seen.Links, linkRow(r))
+	}
+	for _, r := range results[4].Rows {
+		seen.Routes = append(seen.Routes, routeRow(r))
+	}
+	for _, r := range results[5].Rows {
+		seen.Localports = append(seen.Localports, linkRow(r))
+	}
+	seen.switches(results[6:])
+	seen.index = newIndex(seen)
+	return seen
 }
 
-// SwitchDelete deletes the switch if its owners and its ports are still as
-// seen, and fails with ovsdb.ErrTimedOut, changing nothing, when they are not:
-// then somebody has begun to use it.
-func SwitchDelete(conn string, s SwitchRow) ovsdb.Transaction {
-	self := ovsdb.Is("_uuid", []any{"uuid", s.UUID})
-	return ovsdb.Transaction{Server: conn, Database: ovsdb.Northbound, Operations: []ovsdb.Operation{
-		ovsdb.Wait(0, "Logical_Switch", []ovsdb.Condition{self}, map[string]any{
-			"external_ids": s.row.Value("external_ids"), "ports": s.row.Value("ports"),
-		}),
-		ovsdb.Delete("Logical_Switch", self),
-	}}
+func (s *Seen) database(result ovsdb.Result) {
+	for _, r := range result.Rows {
+		s.Database = first(r.UUIDs("_uuid"))
+	}
+}
+
+// switches reads rows that more than one operation may have selected.
+func (s *Seen) switches(results []ovsdb.Result) {
+	known := map[string]bool{}
+	for _, result := range results {
+		for _, r := range result.Rows {
+			if row := switchRow(r); !known[row.UUID] {
+				known[row.UUID] = true
+				s.Switches = append(s.Switches, row)
+			}
+		}
+	}
+}
+
+func switchRow(r ovsdb.Row) SwitchRow {
+	return SwitchRow{
+		UUID: first(r.UUIDs("_uuid")), Name: Switch(r.String("name")), ExternalIDs: r.Map("external_ids"), Ports: r.UUIDs("ports"),
+		Guarded: len(r.UUIDs("acls")) > 0, row: r,
+	}
+}
+
+func routerRow(r ovsdb.Row) RouterRow {
+	return RouterRow{
+		UUID: first(r.UUIDs("_uuid")), Name: Router(r.String("name")), ExternalIDs: r.Map("external_ids"),
+		Ports: r.UUIDs("ports"), Routes: r.UUIDs("static_routes"),
+		More: len(r.UUIDs("nat"))+len(r.UUIDs("policies"))+len(r.UUIDs("load_balancer")) > 0, row: r,
+	}
+}
+
+func routerPortRow(r ovsdb.Row) RouterPortRow {
+	p := RouterPortRow{UUID: first(r.UUIDs("_uuid")), Name: RouterPort(r.String("name")), MAC: r.String("mac"), ExternalIDs: r.Map("external_ids"), row: r}
+	for _, text := range r.Strings("networks") {
+		if network, err := netip.ParsePrefix(text); err == nil {
+			p.Networks = append(p.Networks, network)
+		}
+	}
+	return p
+}
+
+func linkRow(r ovsdb.Row) LinkRow {
+	return LinkRow{
+		UUID: first(r.UUIDs("_uuid")), Name: SwitchPort(r.String("name")), Peer: RouterPort(r.Map("options")["router-port"]),
+		Addresses: r.Strings("addresses"),
+	}
+}
+
+func routeRow(r ovsdb.Row) RouteRow {
+	return RouteRow{
+		UUID: first(r.UUIDs("_uuid")), Prefix: r.String("ip_prefix"), NextHop: r.String("nexthop"), Table: r.String("route_table"),
+		ExternalIDs: r.Map("external_ids"), row: r,
+	}
 }
 
 func first(s []string) string {

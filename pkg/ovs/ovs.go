@@ -1,6 +1,8 @@
 package ovs
 
 import (
+	"strconv"
+
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 )
@@ -63,6 +65,12 @@ func PortAdd(b Bridge, p Port) plan.Op {
 		// Wherever it is: an administrator may have moved it.
 		Undo: []string{"--if-exists", "del-port", string(p)},
 	}
+}
+
+// InternalSet has the host own the interface of a port, with a MAC address and an
+// MTU (ovs-vswitchd.conf.db(5), Interface, "internal").
+func InternalSet(p Port, mac string, mtu int) plan.Op {
+	return plan.Op{Do: []string{"set", "Interface", string(p), "type=internal", "mac=" + ovsdb.Quote(mac), "mtu_request=" + strconv.Itoa(mtu)}}
 }
 
 // PortDelete removes a port from whatever bridge it is on, for good.

@@ -77,6 +77,51 @@ func Insert(table string, row map[string]any) Operation {
 	return Operation{"op": "insert", "table": table, "row": row}
 }
 
+// InsertAs inserts a row that other operations of the transaction can refer to
+// by Named.
+func InsertAs(name, table string, row map[string]any) Operation {
+	o := Insert(table, row)
+	o["uuid-name"] = name
+	return o
+}
+
+// Named is the reference to a row that InsertAs inserts.
+func Named(name string) any { return []any{"named-uuid", name} }
+
+// Ref is the reference to a row that is there.
+func Ref(uuid string) any { return []any{"uuid", uuid} }
+
+// Set is a set of strings or references as a value.
+func Set[T any](values ...T) any {
+	if values == nil {
+		values = []T{}
+	}
+	return []any{"set", values}
+}
+
+// This is the condition of being the row with this UUID.
+func This(uuid string) Condition { return Is("_uuid", Ref(uuid)) }
+
+// Update sets columns of one row.
+func Update(table, uuid string, row map[string]any) Operation {
+	return Operation{"op": "update", "table": table, "where": []Condition{This(uuid)}, "row": row}
+}
+
+// Mutation changes a part of a set or map column: column, mutator ("insert",
+// "delete"), value.
+type Mutation [3]any
+
+// Add puts values into a set, or pairs into a map that lacks their keys.
+func Add(column string, values any) Mutation { return Mutation{column, "insert", values} }
+
+// Remove takes values out of a set, or keys out of a map.
+func Remove(column string, values any) Mutation { return Mutation{column, "delete", values} }
+
+// Mutate changes one row, given by Ref or Named, in the order of the mutations.
+func Mutate(table string, row any, changes ...Mutation) Operation {
+	return Operation{"op": "mutate", "table": table, "where": []Condition{Is("_uuid", row)}, "mutations": changes}
+}
+
 // Delete deletes the rows that meet all conditions.
 func Delete(table string, where ...Condition) Operation {
 	return Operation{"op": "delete", "table": table, "where": conditions(where)}

@@ -34,7 +34,7 @@ func TestTransactionStep(t *testing.T) {
 		},
 	}.Step()
 	want := "ovsdb-client transact tcp:192.0.2.5:6641 '" +
-		`["OVN_Northbound",{"columns":["external_ids"],"op":"wait","rows":[{"external_ids":["map",[["a","1"],["b","2"]]]}],"table":"Logical_Switch","timeout":0,"until":"==","where":[["name","==","s"]]},` +
+		`["OVN_Northbound",` + "\n  " + `{"columns":["external_ids"],"op":"wait","rows":[{"external_ids":["map",[["a","1"],["b","2"]]]}],"table":"Logical_Switch","timeout":0,"until":"==","where":[["name","==","s"]]},` + "\n  " +
 		`{"op":"delete","table":"Logical_Switch","where":[["name","==","s"]]}]` + "'\n"
 	if got := step.String(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -1,28 +1,26 @@
 package ovsdb
 
-import "encoding/json"
-
-// Row is one row of an answer: column name to JSON value. A column that is
-// missing or of another type reads as the zero value, because databases of
-// other versions lack columns.
-type Row map[string]json.RawMessage
+// Row is one row of an answer: column name to JSON value, as encoding/json reads
+// it. A column that is missing or of another type reads as the zero value, because
+// databases of other versions lack columns.
+type Row map[string]any
 
 // String returns a string column; an optional one that is not set reads "".
 func (r Row) String(column string) string {
-	var s string
-	if json.Unmarshal(r[column], &s) != nil {
-		return ""
-	}
+	s, _ := r[column].(string)
 	return s
 }
 
 // Map returns a map column of strings; never nil.
 func (r Row) Map(column string) map[string]string {
 	m := map[string]string{}
-	var pairs [][2]string
-	if unpack(r[column], "map", &pairs) {
-		for _, p := range pairs {
-			m[p[0]] = p[1]
+	for _, pair := range tagged(r[column], "map") {
+		if p, ok := pair.([]any); ok && len(p) == 2 {
+			k, isText := p[0].(string)
+			v, areTexts := p[1].(string)
+			if isText && areTexts {
+				m[k] = v
+			}
 		}
 	}
 	return m
@@ -33,24 +31,23 @@ func (r Row) Strings(column string) []string {
 	if s := r.String(column); s != "" {
 		return []string{s}
 	}
-	var set []string
-	unpack(r[column], "set", &set)
-	return set
+	var all []string
+	for _, v := range tagged(r[column], "set") {
+		if s, ok := v.(string); ok {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // UUIDs returns a column of one row reference, or of a set of them.
 func (r Row) UUIDs(column string) []string {
-	var id string
-	if unpack(r[column], "uuid", &id) {
+	if id, ok := uuid(r[column]); ok {
 		return []string{id}
 	}
-	var set []json.RawMessage
-	if !unpack(r[column], "set", &set) {
-		return nil
-	}
 	var ids []string
-	for _, m := range set {
-		if unpack(m, "uuid", &id) {
+	for _, v := range tagged(r[column], "set") {
+		if id, ok := uuid(v); ok {
 			ids = append(ids, id)
 		}
 	}
@@ -60,12 +57,21 @@ func (r Row) UUIDs(column string) []string {
 // Value returns the column as it came, to be sent back in a Wait.
 func (r Row) Value(column string) any { return r[column] }
 
-// unpack reads a tagged pair such as ["uuid", X] into v.
-func unpack(raw json.RawMessage, tag string, v any) bool {
-	var pair []json.RawMessage
-	if json.Unmarshal(raw, &pair) != nil || len(pair) != 2 {
-		return false
+// tagged returns X of a pair such as ["set", X].
+func tagged(value any, tag string) []any {
+	pair, ok := value.([]any)
+	if !ok || len(pair) != 2 || pair[0] != tag {
+		return nil
 	}
-	var t string
-	return json.Unmarshal(pair[0], &t) == nil && t == tag && json.Unmarshal(pair[1], v) == nil
+	all, _ := pair[1].([]any)
+	return all
+}
+
+func uuid(value any) (string, bool) {
+	pair, ok := value.([]any)
+	if !ok || len(pair) != 2 || pair[0] != "uuid" {
+		return "", false
+	}
+	id, ok := pair[1].(string)
+	return id, ok
 }

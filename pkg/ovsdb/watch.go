@@ -41,7 +41,7 @@ type Rows struct {
 // Rows that are there, or that came, are no change.
 func (r *Rows) Changes(line []byte) []string {
 	var table struct {
-		Data [][]json.RawMessage `json:"data"`
+		Data [][]any `json:"data"`
 	}
 	if json.Unmarshal(line, &table) != nil {
 		return []string{""} // of another version: it may be anything

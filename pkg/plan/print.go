@@ -36,10 +36,16 @@ func (s Step) String() string {
 		b.WriteString("EOF\n")
 	case Each:
 		for _, op := range s.Ops {
-			b.WriteString(head + " " + join(op.Do) + "\n")
+			b.WriteString(head + " " + lines(join(op.Do)) + "\n")
 		}
 	}
 	return b.String()
+}
+
+// lines gives each operation of a transaction in JSON a line of its own, which
+// means the same.
+func lines(text string) string {
+	return strings.NewReplacer(`",{`, "\",\n  {", "},{", "},\n  {").Replace(text)
 }
 
 func join(words []string) string {

@@ -47,9 +47,11 @@ func (r *Reconciler) Wake() {
 // Changed says that a record has changed, and with it perhaps the databases
 // that are to be watched. It does not block.
 func (r *Reconciler) Changed() {
-	select {
-	case r.changed <- struct{}{}:
-	default:
+	for _, c := range []chan struct{}{r.changed, r.nameIt} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -58,6 +60,8 @@ func (r *Reconciler) Changed() {
 func (r *Reconciler) Keep(ctx context.Context) {
 	var watches sync.WaitGroup
 	defer watches.Wait()
+	watches.Go(func() { r.reroute(ctx) })
+	watches.Go(func() { r.keepWayOut(ctx) })
 	watched := map[string]context.CancelFunc{}
 	defer func() {
 		for _, stop := range watched {
@@ -127,6 +131,19 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 	if len(wanted) > 0 {
 		wanted[""] = true // Open vSwitch
 	}
+	routing := map[string]bool{}
+	for _, n := range r.Records.Networks.List() {
+		if n.Phase == store.Ready && n.Data.Routed() {
+			routing[n.Data.NB] = true
+		}
+	}
+	for key := range routing {
+		if !r.routing[key] && watched[key] != nil { // the first router there
+			watched[key]()
+			delete(watched, key)
+		}
+	}
+	r.routing = routing
 	for key, stop := range watched {
 		if !wanted[key] {
 			stop()
@@ -140,7 +157,7 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 		}
 		var one context.Context
 		one, watched[key] = context.WithCancel(ctx)
-		watches := ovn.Watches(key, topology.Owner, r.Records.Instance)
+		watches := ovn.Watches(key, topology.Owner, r.Records.Instance, routing[key])
 		if key == "" {
 			watches = ovs.Watches(r.Records.Host.OVSDB, marks)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +49,10 @@ func (r *Reconciler) Pass(ctx context.Context) error {
 	}
 	defer unlock()
 	seen, err := r.observe(ctx)
-	all := []error{err, r.restoreHost(ctx, &seen), r.restoreSwitches(ctx, seen)}
+	all := []error{err, r.restoreHost(ctx, &seen), r.restoreNetworks(ctx, seen)}
+	if seen.local != nil {
+		all = append(all, r.restoreWayOut(ctx))
+	}
 	return errors.Join(append(all, r.restoreEndpoints(ctx, seen)...)...)
 }
 
@@ -205,9 +209,13 @@ func (r *Reconciler) updateNetwork(ctx context.Context, id string, seen *observe
 	return nil
 }
 
-func (r *Reconciler) restoreSwitches(ctx context.Context, seen observed) error {
+// restoreNetworks makes the switches, routers and routes again that are missing,
+// and attaches routers to transit networks that have come.
+func (r *Reconciler) restoreNetworks(ctx context.Context, seen observed) error {
 	var all []error
+	routed := false
 	networks := r.Records.Networks.List()
+	known := r.Records.Known()
 	for _, id := range sorted(networks) {
 		n := networks[id]
 		north, ok := seen.north[n.Data.NB]
@@ -217,21 +225,69 @@ func (r *Reconciler) restoreSwitches(ctx context.Context, seen observed) error {
 		if n.Data.Database != north.Database {
 			r.Log.Warn("the northbound database is another one than before, it is filled from the stored state",
 				zap.String("nb", n.Data.NB), zap.String("network", id), zap.String("was", n.Data.Database), zap.String("is", north.Database))
-			all = append(all, r.Records.UpdateNetwork(ctx, id, func(have *topology.Network) { have.Database = north.Database }))
 		}
-		if n.Data.Holds(north.Switches[n.Data.Switch()]) {
-			continue
+		made := false
+		settled, missing, unsettled := n.Data.Mend(north.Seen, known)
+		if !missing.Empty() || !reflect.DeepEqual(settled, n.Data) {
+			if r.Outages.Silent(n.Data.NB) {
+				continue // it has fallen silent meanwhile
+			}
+			made, unsettled = r.Records.RestoreNetwork(ctx, id)
+			if unsettled != nil && !errors.Is(unsettled, lifecycle.ErrUnsettled) {
+				all = append(all, fmt.Errorf("restoring network %q: %w", id, unsettled))
+				continue
+			}
 		}
-		if r.Outages.Silent(n.Data.NB) {
-			continue // it has fallen silent meanwhile
+		r.unsettled(inOVN, id, unsettled)
+		if made {
+			r.note(repaired, "network %.12s: %s", id, r.parts(id))
+			routed = routed || n.Data.Routed()
 		}
-		if err := r.Records.RestoreSwitch(ctx, id); err != nil {
-			all = append(all, fmt.Errorf("restoring network %q: %w", id, err))
-			continue
+	}
+	if routed {
+		select {
+		case r.rerouted <- struct{}{}:
+		default:
 		}
-		r.note(repaired, "logical switch %s of network %.12s", n.Data.Switch(), id)
 	}
 	return errors.Join(all...)
+}
+
+// recomputeAfter are when ovn-controller is asked to compute all its flows anew
+// after ports of routers were restored: nobody tells when it has seen them.
+var recomputeAfter = []time.Duration{time.Second, 4 * time.Second}
+
+// reroute asks for it until the context ends.
+func (r *Reconciler) reroute(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.rerouted:
+		}
+		for _, d := range recomputeAfter {
+			if !pause(ctx, d) {
+				return
+			}
+			if err := r.Records.Recompute(ctx); err != nil && ctx.Err() == nil {
+				r.Log.Warn("ovn-controller could not be asked to compute its flows anew; if restored routers do not forward, restart it", zap.Error(err))
+			}
+		}
+	}
+}
+
+// parts names what a network has in OVN, as it is stored now.
+func (r *Reconciler) parts(id string) string {
+	have, _ := r.Records.Networks.Get(id)
+	n := have.Data
+	text := "logical switch " + string(n.Switch())
+	if n.Routed() {
+		text += ", router " + string(n.Router())
+	}
+	if n.Transit != nil {
+		text += ", its place on " + string(n.Transit.Switch)
+	}
+	return text
 }
 
 func (r *Reconciler) restoreEndpoints(ctx context.Context, seen observed) []error {

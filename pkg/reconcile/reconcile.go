@@ -43,10 +43,13 @@ type Config struct {
 type Reconciler struct {
 	Config
 
-	started time.Time
-	wake    chan struct{}
-	changed chan struct{}
-	rewatch chan string // databases whose watches are to begin anew
+	started  time.Time
+	wake     chan struct{}
+	changed  chan struct{}
+	nameIt   chan struct{}
+	rerouted chan struct{}   // ports of routers were restored
+	rewatch  chan string     // databases whose watches are to begin anew
+	routing  map[string]bool // databases whose routers are watched; of Keep
 
 	turns  keylock.Locks          // "pass", "sweep"
 	mended map[ovs.Port]time.Time // when a port was last added anew; under "pass"
@@ -65,13 +68,14 @@ type Reconciler struct {
 
 	mu      sync.Mutex
 	report  Report
+	open    map[open]string // what cannot be made as things are, and why
 	unsaved bool
 }
 
 // New returns a reconciler of the records.
 func New(c Config) *Reconciler {
 	r := &Reconciler{
-		Config: c, started: time.Now(), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), rewatch: make(chan string, 16),
+		Config: c, started: time.Now(), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), rewatch: make(chan string, 16), nameIt: make(chan struct{}, 1), rerouted: make(chan struct{}, 1),
 		mended: map[ovs.Port]time.Time{}, rebuilt: make(chan struct{}), said: map[string]string{},
 	}
 	r.old = r.complete()
@@ -212,7 +216,7 @@ func (r *Reconciler) refill(ctx context.Context, nb string) {
 	}
 	seen := r.remember()
 	err := r.observeNorth(ctx, nb, &seen)
-	if err = errors.Join(err, r.restoreSwitches(ctx, seen)); err != nil && ctx.Err() == nil {
+	if err = errors.Join(err, r.restoreNetworks(ctx, seen)); err != nil && ctx.Err() == nil {
 		r.Log.Debug("a pass will try it again", zap.Error(err))
 	}
 }

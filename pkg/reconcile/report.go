@@ -23,6 +23,8 @@ type Report struct {
 	Collected []string `json:"collected,omitempty"`  // removed, for Docker does not have it any more
 	// Failed is what could not be rebuilt so far, and why.
 	Failed []string `json:"failed,omitempty"`
+	// Unsettled is what of networks cannot be made as things are, and why.
+	Unsettled []string `json:"unsettled,omitempty"`
 }
 
 // Restored counts records.
@@ -82,6 +84,45 @@ func (r *Reconciler) failed(reasons []error) {
 	}
 }
 
+// open is a part of a network that cannot be made as things are.
+type open struct {
+	network string
+	where   place
+}
+
+// place is where a part of a network belongs.
+type place int
+
+const (
+	inOVN place = iota
+	onHost
+)
+
+// unsettled notes why a part of a network cannot be made until something else
+// changes; nil for nothing. It is logged once: it is no reason to look at everything
+// again soon.
+func (r *Reconciler) unsettled(where place, network string, reason error) {
+	key := open{network, where}
+	text := ""
+	if reason != nil {
+		text = fmt.Sprintf("network %.12s: %v", network, reason)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open[key] == text {
+		return
+	}
+	if r.open == nil {
+		r.open = map[open]string{}
+	}
+	if r.open[key] = text; text == "" {
+		delete(r.open, key)
+	} else {
+		r.Log.Warn("a part of a network cannot be made until something else changes", zap.String("what", text))
+	}
+	r.report.At, r.unsaved = time.Now().UTC().Truncate(time.Second), true
+}
+
 // Report returns what recovery has found and done so far.
 func (r *Reconciler) Report() Report {
 	r.mu.Lock()
@@ -89,6 +130,12 @@ func (r *Reconciler) Report() Report {
 	c := r.report
 	c.Dropped, c.TakenBack = slices.Clone(c.Dropped), slices.Clone(c.TakenBack)
 	c.Failed = slices.Clone(c.Failed)
+	for at, text := range r.open {
+		if _, there := r.Records.Networks.Get(at.network); there {
+			c.Unsettled = append(c.Unsettled, text)
+		}
+	}
+	slices.Sort(c.Unsettled)
 	c.Repaired, c.Rebuilt, c.Collected = slices.Clone(c.Repaired), slices.Clone(c.Rebuilt), slices.Clone(c.Collected)
 	return c
 }

@@ -46,6 +46,7 @@ type Docker interface {
 	Snapshot(ctx context.Context) (central.Snapshot, error)
 	Revive(ctx context.Context, r central.Request) (central.Connections, error)
 	ControllerRuns(ctx context.Context) bool
+	Names(ctx context.Context, network string) (name, compose string, err error)
 }
 
 // Sweep compares the records with Docker's own lists. Networks and endpoints
@@ -167,7 +168,7 @@ func (r *Reconciler) rebuildNetwork(ctx context.Context, have central.DockerNetw
 	if err != nil {
 		return err
 	}
-	n := topology.Network{ID: have.ID, Instance: r.Records.Instance, Options: o, Internal: have.Internal}
+	n := topology.Network{ID: have.ID, Instance: r.Records.Instance, Name: have.Name, Compose: have.Compose, Options: o, Internal: have.Internal}
 	for _, p := range have.Pools {
 		s, err := subnet(p)
 		if err != nil {
@@ -301,22 +302,16 @@ func (r *Reconciler) collectOrphans(ctx context.Context, gone func(network, endp
 		all = append(all, r.collect(err, "endpoint %.12s, which had no record", id))
 	}
 	for nb, north := range seen.north {
-		for name, rows := range north.Switches {
-			for _, row := range rows {
-				for network, instance := range topology.Users(row) {
-					_, known := networks[network]
-					if known || instance != r.Records.Instance && !r.Records.Unclaimed(network) || !gone(network, "") {
-						continue
-					}
-					err := r.Records.CollectNetwork(ctx, topology.Network{
-						ID: network, Instance: instance, NB: nb, Options: options.Network{Switch: string(name)},
-					})
-					if err == nil {
-						r.Records.Claimed(network)
-					}
-					all = append(all, r.collect(err, "use of logical switch %s by network %.12s, which had no record", name, network))
-				}
+		for network, instance := range topology.Users(north.Seen) {
+			_, known := networks[network]
+			if known || instance != r.Records.Instance && !r.Records.Unclaimed(network) || !gone(network, "") {
+				continue
 			}
+			err := r.Records.CollectNetwork(ctx, topology.Network{ID: network, Instance: instance, NB: nb})
+			if err == nil {
+				r.Records.Claimed(network)
+			}
+			all = append(all, r.collect(err, "what network %.12s, which had no record, used in OVN", network))
 		}
 	}
 	return all

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -29,11 +30,12 @@ type Views struct {
 
 	changed chan struct{}
 	written map[string]bool // pools that have a file
+	last    map[string]any  // what each file was last written with
 }
 
 // NewViews returns views that are written by Run.
 func NewViews(s *store.Store, log *zap.Logger) *Views {
-	return &Views{Store: s, Log: log, changed: make(chan struct{}, 1), written: map[string]bool{}}
+	return &Views{Store: s, Log: log, changed: make(chan struct{}, 1), written: map[string]bool{}, last: map[string]any{}}
 }
 
 // Changed says that a record has changed. It does not block.
@@ -87,11 +89,14 @@ type binding struct {
 func (v *Views) write() {
 	networks, endpoints := v.Records.Networks.List(), v.Records.Endpoints.List()
 	pools := map[string]pool{}
-	switches := map[string][]string{}
+	switches, routers := map[string][]string{}, map[string][]string{}
 	for id, n := range networks {
 		pools[id] = pool{Network: id, Subnets: n.Data.Subnets, Allocated: map[string]string{}}
-		name := n.Data.Options.Switch
+		name := string(n.Data.Switch())
 		switches[name] = append(switches[name], id)
+		if r := string(n.Data.Router()); r != "" {
+			routers[r] = append(routers[r], id)
+		}
 	}
 	bindings := []binding{}
 	for id, e := range endpoints {
@@ -100,7 +105,7 @@ func (v *Views) write() {
 		}
 		n := networks[e.Data.NetworkID].Data
 		bindings = append(bindings, binding{
-			Endpoint: id, Network: n.ID, Switch: n.Options.Switch, Port: string(e.Data.SwitchPort()),
+			Endpoint: id, Network: n.ID, Switch: string(n.Switch()), Port: string(e.Data.SwitchPort()),
 			Interface: e.Data.HostLink(), MAC: e.Data.MAC, Addresses: e.Data.Addresses, Deferred: e.Data.Deferred,
 		})
 		for _, a := range e.Data.Addresses {
@@ -113,8 +118,11 @@ func (v *Views) write() {
 	for _, list := range switches {
 		slices.Sort(list)
 	}
+	for _, list := range routers {
+		slices.Sort(list)
+	}
 	v.put("ovn/logical-switches.json", switches)
-	v.put("ovn/logical-routers.json", map[string][]string{})
+	v.put("ovn/logical-routers.json", routers)
 	v.put("ovn/port-bindings.json", bindings)
 	for id, p := range pools {
 		v.put(poolFile(id), p)
@@ -129,13 +137,21 @@ func (v *Views) write() {
 			continue
 		}
 		delete(v.written, id)
+		delete(v.last, poolFile(id))
 	}
 }
 
+// put writes a view that has changed: each costs a flush of the disk, and there
+// is one for every network.
 func (v *Views) put(name string, data any) {
+	if reflect.DeepEqual(v.last[name], data) {
+		return
+	}
 	if err := v.Store.WriteView(name, data); err != nil {
 		v.Log.Warn("a view of the state could not be written", zap.Error(err))
+		return
 	}
+	v.last[name] = data
 }
 
 const poolSuffix = "-pool.json"

@@ -63,6 +63,15 @@ func TestViews(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(s.Dir(), "ipam", "old-pool.json")); !os.IsNotExist(err) {
 			t.Errorf("the old view: %v", err)
 		}
+		// What has not changed is not written again.
+		if err := os.Remove(pool); err != nil {
+			t.Fatal(err)
+		}
+		v.Changed()
+		<-time.After(time.Second)
+		if _, err := os.Stat(pool); !os.IsNotExist(err) {
+			t.Errorf("a view was written that had not changed: %v", err)
+		}
 		if err := networks.Delete("n"); err != nil {
 			t.Fatal(err)
 		}

@@ -92,6 +92,15 @@ func Steady(ovsdb string, seen ovs.Chassis) plan.Plan {
 	return plan.New(plan.Step{Target: ovs.LocalNoWait(ovsdb), Ops: s.all()})
 }
 
+// Recompute returns what has ovn-controller compute all its flows anew, as it does
+// after any change of its settings. Version 23.03 does not forward through a
+// router's port that was deleted and is there again, until it does so.
+func Recompute(ovsdb string, seen ovs.Chassis, stamp string) plan.Plan {
+	s := settings{seen: seen.ExternalIDs, ours: split(seen.ExternalIDs[settingsKey])}
+	s.change(settingsKey+"-repaired", stamp)
+	return plan.New(plan.Step{Target: ovs.LocalNoWait(ovsdb), Ops: s.all()})
+}
+
 // bridge returns the commands that make the bridge, for the kernel's datapath,
 // or that turn one without ports to the userspace datapath because the kernel
 // has none. So a bridge that is new takes two plans where the kernel lacks the

@@ -107,10 +107,14 @@ func (e Endpoint) north(n Network, have *ovn.PortRow) []plan.Op {
 		words = append(words, a.Addr().String())
 	}
 	address := strings.Join(words, " ")
+	security := ovn.SwitchPortSecurity(p, address)
+	if n.ForwardsAt(e.Addresses) {
+		security = ovn.SwitchPortUnguarded(p)
+	}
 	return append(ops,
 		ovn.SwitchPortAdd(n.Switch(), p),
 		ovn.SwitchPortAddresses(p, address),
-		ovn.SwitchPortSecurity(p, address),
+		security,
 		ovn.SwitchPortSet(p, marks),
 	)
 }

@@ -3,12 +3,15 @@ package topology_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
@@ -24,6 +27,7 @@ type example struct {
 	subnet string
 	opts   []string
 	bridge *ovs.BridgeRow // that is there already
+	after  []string       // examples whose networks are there already
 }
 
 const (
@@ -48,7 +52,12 @@ var examples = []example{
 	{name: "fails-no-connections", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-my-network"}},
 	{name: "fails-one-connection", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-my-network", nb}},
 	{name: "transit", subnet: "192.168.100.0/24", opts: []string{"ovn.role=transit", "ovn.external_gateway=192.168.100.1", nb, sb, "ovn.auto_create=true"}},
-	{name: "vpc-a", subnet: "10.0.0.0/24", opts: []string{"tenant_id=tenant-a", "ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=transit-net", nb, sb}},
+	{name: "vpc-a", subnet: "10.0.0.0/24", opts: []string{"tenant_id=tenant-a", "ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=transit-net", nb, sb}, after: []string{"transit"}},
+	{name: "vpc-b", subnet: "10.1.0.0/24", opts: []string{"tenant_id=tenant-b", "ovn.switch=ls-vpc-b", "ovn.router=lr-vpc-b", "ovn.transit_network=transit-net", nb, sb}, after: []string{"transit", "vpc-a"}},
+	{name: "vpc-before-transit", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=transit-net", nb, sb}},
+	{name: "vpc-second-network", subnet: "10.0.1.0/24", opts: []string{"tenant_id=tenant-a", "ovn.switch=ls-vpc-a-db", "ovn.router=lr-vpc-a", nb, sb}, after: []string{"transit", "vpc-a"}},
+	{name: "transit-next-hop", subnet: "192.168.100.0/24", opts: []string{"ovn.role=transit", "ovn.switch=ls-transit", "ovn.external_gateway=192.168.100.254", nb, sb}},
+	{name: "router", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-web", "ovn.router=lr-app", nb, sb}},
 	{name: "mirroring", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-monitored", nb, sb, "ovn.auto_create=true", "mirror.ports=all", "mirror.dest=monitor-port"}},
 	{name: "overlay", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-prod", "ovn.encap=geneve", nb, sb, "ovn.auto_create=true", "dhcp=ovn"}},
 	{name: "external-dhcp", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-dhcp-network", nb, sb, "ovn.auto_create=true", "ipam=external", "dhcp=ovn"}},
@@ -64,20 +73,26 @@ func TestExamples(t *testing.T) {
 
 func script(t *testing.T, e example) string {
 	t.Helper()
-	opts := map[string]string{}
-	for _, o := range e.opts {
-		k, v, _ := strings.Cut(o, "=")
-		opts[k] = v
-	}
-	parsed, err := options.ParseNetwork(opts)
+	n, chassis, err := e.network(t)
 	if err != nil {
 		return "error: " + err.Error() + "\n"
 	}
-	n, chassis := build(t, parsed, e.subnet, ovs.Chassis{Bridge: e.bridge})
-	made, err := n.Plan(ovn.Seen{})
+	w := newWorld()
+	for _, name := range e.after {
+		first := examples[slices.IndexFunc(examples, func(e example) bool { return e.name == name })]
+		there, _, err := first.network(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.must(t, w.create(there))
+	}
+	n, made, err := w.plan(n)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.must(t, w.create(n))
+	removal := w.removal(n)
+
 	address := n.Subnets[0].Pool.Addr().Next().Next()
 	addresses := []netip.Prefix{netip.PrefixFrom(address, n.Subnets[0].Pool.Bits())}
 	endpoint := topology.Endpoint{ID: strings.Repeat("e", 64), NetworkID: n.ID, Instance: n.Instance, MAC: topology.MAC(addresses, "e"), Addresses: addresses}
@@ -85,18 +100,52 @@ func script(t *testing.T, e example) string {
 
 	var b strings.Builder
 	for _, part := range []struct {
-		title string
-		plan  plan.Plan
+		title      string
+		plan, back plan.Plan
 	}{
-		{"the host, once", chassis},
-		{"the network", made},
-		{"a container, in OVN", lanes.North},
-		{"a container, on the host", lanes.Host},
+		{"the host, once", chassis, chassis.Reverse()},
+		{"the network", made, removal},
+		{"a container, in OVN", lanes.North, lanes.North.Reverse()},
+		{"a container, on the host", lanes.Host, lanes.Host.Reverse()},
 	} {
 		b.WriteString("# " + part.title + "\n" + part.plan.String())
-		b.WriteString("# " + part.title + ", taken back\n" + part.plan.Reverse().String() + "\n")
+		b.WriteString("# " + part.title + ", taken back\n" + part.back.String() + "\n")
+	}
+	if n.NeedsHost() {
+		endpoint.Ports = []topology.Port{{Protocol: topology.TCP, HostPort: 8080, Container: 80}}
+		docker := firewall.Rules{}
+		for _, name := range []string{"FORWARD", "DOCKER-USER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"} {
+			docker[firewall.Chain{Table: "filter", Name: name}] = nil
+		}
+		docker[firewall.Chain{Table: "filter", Name: "FORWARD"}] = []string{"-j DOCKER-USER", "-j DOCKER-ISOLATION-STAGE-1"}
+		out := topology.WayOut(n.Instance, []topology.Network{n}, []topology.Endpoint{endpoint})
+		p := out.Plan(topology.Host{OVSDB: ovsdbAddress}, topology.HostSeen{Backend: firewall.NFT, Filters: map[firewall.Backend]firewall.Rules{firewall.NFT: docker}})
+		b.WriteString("# the way out, on the host, with a published port\n" + p.String())
 	}
 	return b.String()
+}
+
+// network is what the example's options ask for, and its host.
+func (e example) network(t *testing.T) (topology.Network, plan.Plan, error) {
+	t.Helper()
+	opts := map[string]string{}
+	for _, o := range e.opts {
+		k, v, _ := strings.Cut(o, "=")
+		opts[k] = v
+	}
+	parsed, err := options.ParseNetwork(opts)
+	if err != nil {
+		return topology.Network{}, plan.Plan{}, err
+	}
+	n, chassis := build(t, parsed, e.subnet, ovs.Chassis{Bridge: e.bridge})
+	if len(e.after) > 0 || parsed.Router != "" || parsed.Role != "" {
+		n.ID = strings.Repeat(fmt.Sprintf("%x", slices.IndexFunc(examples, func(o example) bool { return o.name == e.name })), 32)
+		n.Name = e.name
+	}
+	if e.name == "transit" {
+		n.Name = "transit-net"
+	}
+	return n, chassis, n.Validate()
 }
 
 const ovsdbAddress = "unix:/var/run/openvswitch/db.sock"
@@ -105,7 +154,7 @@ func build(t *testing.T, o options.Network, subnet string, seen ovs.Chassis) (to
 	t.Helper()
 	n := topology.Network{
 		ID: strings.Repeat("a", 64), Instance: "4ba0cfc8-5bd6-4b0b-8a3c-1d0d6a9d3a11", Options: o, NB: o.NB, SB: o.SB,
-		Subnets: []topology.Subnet{{Pool: netip.MustParsePrefix(subnet)}},
+		Subnets: []topology.Subnet{subnetOf(subnet)},
 	}
 	c := topology.Chassis{OVSDB: ovsdbAddress, Instance: n.Instance, Bridge: n.Bridge(), SB: n.SB, EncapFrom: "172.30.0.1"}
 	if o.EncapSet {

@@ -1,8 +1,10 @@
 package topology
 
 import (
+	"cmp"
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
@@ -10,41 +12,156 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 )
 
-// userPrefix begins the keys, in external_ids of a switch that a plugin made,
-// that name the networks using it: "network-<id>" = instance.
-const userPrefix = "network-"
+// Keys, in external_ids of rows that a plugin made, that name their users.
+const (
+	// userPrefix: "network-<id>" = instance, on all rows that a network uses; on
+	// router ports the addresses that it needs follow.
+	userPrefix = "network-"
+	// transitPrefix: "transit-<id>" = Docker's name of a transit network, on its
+	// switch; "" until it is known.
+	transitPrefix = "transit-"
+	// composePrefix: "compose-<id>" = "project/network", beside transit-<id>.
+	composePrefix = "compose-"
+)
 
-// Plan returns what makes the network in OVN: its logical switch, or its use of
-// one that is there.
+// Plan returns what makes the network in OVN, or what of it is missing: its
+// logical switch, its router, and the router's place on a transit network, or
+// its use of those that are there. It is one transaction, which fails when what
+// it builds on has changed since it was seen. n is settled (Settle).
 func (n Network) Plan(seen ovn.Seen) (plan.Plan, error) {
-	s := n.Switch()
-	vlan := ""
-	if n.Options.VLAN != 0 {
-		vlan = strconv.Itoa(n.Options.VLAN)
+	w := &wiring{n: n, seen: seen, read: seen, c: ovn.NewChange(n.NB)}
+	if err := w.all(); err != nil {
+		return plan.Plan{}, err
 	}
-	switch len(seen.Switches) {
-	case 0:
-		made := ids("instance", n.Instance, "host", n.Host, "tenant_id", n.Options.TenantID, "vlan", vlan, userPrefix+n.ID, n.Instance)
-		return plan.New(ovn.SwitchInsert(n.NB, s, made)), nil
-	case 1:
-	default:
-		return plan.Plan{}, fmt.Errorf("logical switch %q is there %d times: remove all but one (ovn-nbctl ls-list, then ls-del by UUID)", s, len(seen.Switches))
+	return w.c.Plan(), nil
+}
+
+// wiring puts the change together that a network needs.
+type wiring struct {
+	n    Network
+	seen ovn.Seen // less what the change itself takes away
+	read ovn.Seen
+	c    *ovn.Change
+}
+
+// switchAt and routerAt are rows that the change works with: those that are
+// there, or those that it inserts, which have no row yet.
+type switchAt struct {
+	name ovn.Switch
+	ref  ovn.Ref
+	row  *ovn.SwitchRow
+}
+
+type routerAt struct {
+	name ovn.Router
+	ref  ovn.Ref
+	row  *ovn.RouterRow
+}
+
+func (w *wiring) all() error {
+	n := w.n
+	s, err := w.ownSwitch()
+	if err != nil || !n.Routed() {
+		return err
 	}
-	have := seen.Switches[0].ExternalIDs
+	if n.IsTransit() {
+		return w.transit(s)
+	}
+	r, err := w.router(s)
+	switch {
+	case err != nil:
+		return err
+	case n.Transit != nil:
+		return w.attach(r, *n.Transit)
+	case len(n.Exit) > 0:
+		return w.exit(r)
+	}
+	return nil
+}
+
+func (w *wiring) user() string { return userPrefix + w.n.ID }
+
+// row returns external_ids of a row that this network makes. All rows that route
+// are read whenever a network is made: they have what is needed, and no more.
+func (w *wiring) row(pairs ...string) map[string]string {
+	return ids(append([]string{"instance", w.n.Instance, "tenant_id", w.n.Options.TenantID}, pairs...)...)
+}
+
+// ownSwitch sees to the network's logical switch.
+func (w *wiring) ownSwitch() (switchAt, error) {
+	n, name := w.n, w.n.Switch()
+	marks := map[string]string{w.user(): n.Instance}
+	if n.IsTransit() {
+		maps.Copy(marks, map[string]string{"role": "transit", "gateway_router": string(n.GatewayRouter), transitPrefix + n.ID: n.Name})
+		if n.Compose != "" {
+			marks[composePrefix+n.ID] = n.Compose
+		}
+	}
+	vlan := n.vlan()
+	row, err := w.onlySwitch(name)
+	if err != nil {
+		return switchAt{}, err
+	}
+	if row == nil {
+		made := w.row("host", n.Host, "vlan", vlan)
+		maps.Copy(made, marks)
+		w.c.None("Logical_Switch", string(name))
+		return switchAt{name: name, ref: w.c.SwitchInsert(name, made)}, nil
+	}
+	at := switchAt{name: name, ref: ovn.At(row.UUID), row: row}
+	have := row.ExternalIDs
 	if have["owner"] != Owner {
 		if vlan != "" {
-			return plan.Plan{}, fmt.Errorf("vlan %s cannot be recorded on logical switch %q, which was not made by this plugin: leave the option out, or use a switch of its own", vlan, s)
+			return at, fmt.Errorf("vlan %s cannot be recorded on logical switch %q, which was not made by this plugin: leave the option out, or use a switch of its own", vlan, name)
 		}
-		return plan.Plan{}, nil
+		return at, nil
 	}
 	if have["vlan"] != vlan {
-		return plan.Plan{}, fmt.Errorf("logical switch %q has %s, and this network asks for %s: one switch has one VLAN, use another ovn.switch", s, vlanText(have["vlan"]), vlanText(vlan))
+		return at, fmt.Errorf("logical switch %q has %s, and this network asks for %s: one switch has one VLAN, use another ovn.switch", name, vlanText(have["vlan"]), vlanText(vlan))
 	}
 	if have["tenant_id"] != n.Options.TenantID {
-		return plan.Plan{}, fmt.Errorf("logical switch %q belongs to %s, and this network to %s: use another ovn.switch", s, tenantText(have["tenant_id"]), tenantText(n.Options.TenantID))
+		return at, fmt.Errorf("logical switch %q belongs to %s, and this network to %s: use another ovn.switch", name, tenantText(have["tenant_id"]), tenantText(n.Options.TenantID))
 	}
-	use := ovn.SwitchUse(s, userPrefix+n.ID, n.Instance)
-	return plan.New(plan.Step{Target: ovn.Northbound(n.NB), Ops: []plan.Op{use}}), nil
+	if have["gateway_router"] != "" {
+		delete(marks, "gateway_router") // a switch keeps the one that it has
+	}
+	w.markSwitch(at, marks)
+	return at, nil
+}
+
+// onlySwitch returns the switch of that name, nil when there is none.
+func (w *wiring) onlySwitch(name ovn.Switch) (*ovn.SwitchRow, error) {
+	rows := w.seen.Named(name)
+	switch len(rows) {
+	case 0:
+		return nil, nil //nolint:nilnil // that there is none is an answer
+	case 1:
+		return &rows[0], nil
+	}
+	return nil, fmt.Errorf("logical switch %q is there %d times: remove all but one (ovn-nbctl ls-list, then ls-del by UUID)", name, len(rows))
+}
+
+// markSwitch adds the marks that a switch of ours lacks.
+func (w *wiring) markSwitch(s switchAt, marks map[string]string) {
+	if s.row == nil || s.row.ExternalIDs["owner"] != Owner {
+		return
+	}
+	if lacking := lacks(s.row.ExternalIDs, marks); len(lacking) > 0 {
+		w.c.There("Logical_Switch", s.row.UUID, string(s.name))
+		w.c.Mark("Logical_Switch", s.row.UUID, lacking)
+	}
+}
+
+// lacks returns the pairs of want that have does not have. A name that is not
+// known is no reason to forget one that is.
+func lacks(have, want map[string]string) map[string]string {
+	m := map[string]string{}
+	for k, v := range want {
+		if got, there := have[k]; !there || got != v && v != "" {
+			m[k] = v
+		}
+	}
+	return m
 }
 
 func vlanText(v string) string {
@@ -61,55 +178,153 @@ func tenantText(t string) string {
 	return fmt.Sprintf("tenant %q", t)
 }
 
-// Removal returns what takes the network out of OVN: the deletion of its
-// switch when nobody else uses it, else the end of its use of it. A switch
-// that holds ports of others stays, as does one that a plugin did not make.
-func (n Network) Removal(seen ovn.Seen) plan.Plan {
-	if len(seen.Switches) != 1 {
-		return plan.Plan{}
-	}
-	row := seen.Switches[0]
-	if row.ExternalIDs["owner"] != Owner {
-		return plan.Plan{}
-	}
-	if len(row.Ports) == 0 && n.lastUser(row) {
-		return plan.New(ovn.SwitchDelete(n.NB, row).Step())
-	}
-	use := ovn.SwitchUse(n.Switch(), userPrefix+n.ID, n.Instance)
-	return plan.New(plan.Step{Target: ovn.Northbound(n.NB), Ops: []plan.Op{use}}).Reverse()
-}
-
-func (n Network) lastUser(row ovn.SwitchRow) bool {
-	for key := range row.ExternalIDs {
-		if strings.HasPrefix(key, userPrefix) && key != userPrefix+n.ID {
-			return false
+// users returns the ids under a prefix of keys, and their values.
+func users(ids map[string]string, prefix string) map[string]string {
+	all := map[string]string{}
+	for key, value := range ids {
+		if id, ok := strings.CutPrefix(key, prefix); ok {
+			all[id] = value
 		}
 	}
-	return true
+	return all
 }
 
-// Holds reports whether the network has its logical switch, and its mark on it.
-func (n Network) Holds(switches []ovn.SwitchRow) bool {
-	if len(switches) != 1 {
-		return false
-	}
-	have := switches[0].ExternalIDs
-	return have["owner"] != Owner || have[userPrefix+n.ID] == n.Instance
+// others returns the networks, but for this one, that a row has marks of.
+func others(ids map[string]string, network string) map[string]string {
+	all := users(ids, userPrefix)
+	delete(all, network)
+	return all
 }
 
-// Users returns the networks that the row says use it, and their instances.
-func Users(row ovn.SwitchRow) map[string]string {
-	users := map[string]string{}
-	if row.ExternalIDs["owner"] != Owner {
-		return users
-	}
-	for key, instance := range row.ExternalIDs {
-		if id, ok := strings.CutPrefix(key, userPrefix); ok {
-			users[id] = instance
+// Users returns the networks that rows of ours name as their users, and their
+// instances.
+func Users(seen ovn.Seen) map[string]string {
+	all := map[string]string{}
+	add := func(ids map[string]string) {
+		if ids["owner"] == Owner {
+			for id, value := range users(ids, userPrefix) {
+				all[id], _, _ = strings.Cut(value, " ")
+			}
 		}
 	}
-	return users
+	for _, s := range seen.Switches {
+		add(s.ExternalIDs)
+	}
+	for _, r := range seen.Routers {
+		add(r.ExternalIDs)
+	}
+	for _, p := range seen.RouterPorts {
+		add(p.ExternalIDs)
+	}
+	return all
 }
 
-// Look returns the read that Plan and Removal take.
-func (n Network) Look() ovsdb.Transaction { return ovn.Look(n.NB, n.Switch()) }
+// AttachedRouters returns the routers that a transit network serves; none of any
+// other network.
+func (n Network) AttachedRouters(seen ovn.Seen) []string {
+	if !n.IsTransit() {
+		return nil
+	}
+	var names []string
+	for _, s := range seen.Named(n.Switch()) {
+		for r := range attached(seen, s, nil) {
+			names = append(names, string(r))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// attached returns the routers that are on the switch of a transit network by a
+// port of ours, or that its gateway router has a route of ours to; but for the
+// gateway router itself, and for rows that go.
+func attached(seen ovn.Seen, s ovn.SwitchRow, goes func(uuid string) bool) map[ovn.Router]bool {
+	stays := func(owner map[string]string, uuid string) bool {
+		return owner["owner"] == Owner && (goes == nil || !goes(uuid))
+	}
+	all := map[ovn.Router]bool{}
+	for i := range seen.Routers {
+		r := &seen.Routers[i]
+		here := false
+		for _, at := range places(seen, r) {
+			if at.on(s) {
+				here = true
+				if !isGateway(seen, *r, s) && stays(at.port.ExternalIDs, at.port.UUID) {
+					all[r.Name] = true
+				}
+			}
+		}
+		if !here && !isGateway(seen, *r, s) {
+			continue
+		}
+		for _, route := range routes(seen, r) {
+			if to := route.ExternalIDs["router"]; to != "" && route.ExternalIDs["transit"] == string(s.Name) && stays(route.ExternalIDs, route.UUID) {
+				all[ovn.Router(to)] = true
+			}
+		}
+	}
+	return all
+}
+
+// isGateway reports whether the router is the gateway router of the switch: by its
+// own mark, by the switch's, or, where neither is ours, by that of its port.
+func isGateway(seen ovn.Seen, r ovn.RouterRow, s ovn.SwitchRow) bool {
+	if r.ExternalIDs["transit"] == string(s.Name) || s.ExternalIDs["gateway_router"] == string(r.Name) {
+		return true
+	}
+	return slices.ContainsFunc(seen.PortsOf(r), func(p *ovn.RouterPortRow) bool {
+		return p.ExternalIDs["owner"] == Owner && p.ExternalIDs["transit"] == string(s.Name)
+	})
+}
+
+// Look returns the read that Settle, Plan and Removal take; Seen reads its
+// answer.
+func (n Network) Look(known []Network) ovsdb.Transaction {
+	if !n.Routed() {
+		return ovn.Look(n.NB, n.Switch())
+	}
+	names := map[ovn.Switch]bool{n.Switch(): true, JoinSwitch: true}
+	if n.Transit != nil {
+		names[n.Transit.Switch] = true
+	}
+	for _, other := range known {
+		if other.NB != n.NB {
+			continue
+		}
+		if other.IsTransit() {
+			names[other.Switch()] = true
+		}
+		if other.Transit != nil {
+			names[other.Transit.Switch] = true
+		}
+	}
+	return ovn.LookAtRouting(n.NB, slices.SortedFunc(maps.Keys(names), cmp.Compare)...)
+}
+
+// Seen reads the answer to Look.
+func (n Network) Seen(results []ovsdb.Result) ovn.Seen {
+	if n.Routed() {
+		return ovn.ReadRouting(results)
+	}
+	return ovn.ReadSeen(results)
+}
+
+// Joins returns the switch of the transit network that the network's router is to
+// be attached to and is not, or not in all its subnets; nil when there is none, or
+// when it is not there yet.
+func (n Network) Joins(seen ovn.Seen) *ovn.SwitchRow {
+	if n.Transit == nil {
+		return nil
+	}
+	there := seen.Named(n.Transit.Switch)
+	if len(there) == 0 {
+		return nil
+	}
+	for _, row := range seen.RoutersNamed(n.Router()) {
+		at := on(seen, routerAt{name: row.Name, row: &row}, switchAt{name: there[0].Name, row: &there[0]})
+		if at.port != nil && within(texts(n.Transit.Addresses), texts(at.port.Networks)) {
+			return nil
+		}
+	}
+	return &there[0]
+}

@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
@@ -30,12 +33,49 @@ type Network struct {
 	Subnets      []Subnet        `json:"subnets"` // of both families, in no order
 	Internal     bool            `json:"internal,omitempty"`
 
-	// What was settled when the network was made.
+	// What Docker tells only after the network was made.
+	Name    string `json:"name,omitempty"`
+	Compose string `json:"compose,omitempty"` // "project/network", of a network made by Compose
+
+	// What was settled when the network was made, or since.
 	NB       string `json:"nb_connection"` // in use, which auto-create may have moved
 	SB       string `json:"sb_connection"`
 	Database string `json:"nb_database"` // UUID of NB_Global: the identity of NB
 	Datapath string `json:"datapath"`    // of the bridge: "system" or "netdev"
 	MTU      int    `json:"mtu"`
+
+	GatewayRouter ovn.Router  `json:"gateway_router,omitempty"` // of a transit network
+	Transit       *Attachment `json:"transit,omitempty"`        // of the network's router
+	// Exit are the addresses, on the join switch, of the network's router when it
+	// leads out through the host.
+	Exit []netip.Prefix `json:"exit,omitempty"`
+}
+
+// Attachment is a router's place on a transit network. It is all that is needed
+// to make the transit network's objects again, also when its Docker network is
+// gone: what is in use stays.
+type Attachment struct {
+	Switch    ovn.Switch     `json:"switch"`
+	Router    ovn.Router     `json:"gateway_router"`
+	Tenant    string         `json:"tenant_id,omitempty"`
+	VLAN      string         `json:"vlan,omitempty"`
+	External  netip.Addr     `json:"external_gateway,omitzero"` // next hop of the gateway router
+	Gateways  []netip.Prefix `json:"gateways"`                  // addresses of the gateway router, with the length of the subnets
+	Addresses []netip.Prefix `json:"addresses"`                 // of the attached router
+	Exit      []netip.Prefix `json:"exit,omitempty"`            // of the gateway router, on the join switch
+}
+
+// through returns the gateway router's address, and the attached router's, in
+// one subnet of the family; false when the transit network does not have it.
+func (to Attachment) through(family netip.Addr) (gateway, address netip.Addr, ok bool) {
+	for _, g := range to.Gateways {
+		for _, a := range to.Addresses {
+			if a.Addr().Is4() == family.Is4() && g.Masked() == a.Masked() {
+				return g.Addr(), a.Addr(), true
+			}
+		}
+	}
+	return netip.Addr{}, netip.Addr{}, false
 }
 
 // Endpoint is the desired state of one container's attachment to a network, as
@@ -47,13 +87,124 @@ type Endpoint struct {
 	MAC       string         `json:"mac"`
 	Addresses []netip.Prefix `json:"addresses"`         // with the length of their subnets
 	Sandbox   string         `json:"sandbox,omitempty"` // set while joined
+	// Ports are those of the host that lead to it.
+	Ports []Port `json:"ports,omitempty"`
 	// Deferred is true while the northbound database does not have the
 	// endpoint's port because it could not be reached.
 	Deferred bool `json:"deferred,omitempty"`
 }
 
-// Switch returns the logical switch of the network.
-func (n Network) Switch() ovn.Switch { return ovn.Switch(n.Options.Switch) }
+// Switch returns the logical switch of the network. That of a transit network
+// that names none is named after its first subnet, so that one that is made
+// again, or on another host, finds it.
+func (n Network) Switch() ovn.Switch {
+	if n.Options.Switch != "" || len(n.Subnets) == 0 {
+		return ovn.Switch(n.Options.Switch)
+	}
+	return ovn.Switch("ls-transit-" + strings.NewReplacer("/", "-", ":", "-").Replace(n.Subnets[0].Pool.String()))
+}
+
+// IsTransit reports whether the network joins the routers of others.
+func (n Network) IsTransit() bool { return n.Options.Role == options.RoleTransit }
+
+// Router returns the logical router that owns the network's gateway address;
+// "" when there is none.
+func (n Network) Router() ovn.Router {
+	if n.IsTransit() {
+		return n.GatewayRouter
+	}
+	return ovn.Router(n.Options.Router)
+}
+
+// Routed reports whether a logical router owns the network's gateway address.
+func (n Network) Routed() bool { return n.IsTransit() || n.Options.Router != "" }
+
+// Validate refuses what cannot be made, whatever is there.
+func (n Network) Validate() error {
+	if !n.Routed() {
+		return nil
+	}
+	if len(n.Gateways()) == 0 {
+		what := fmt.Sprintf("ovn.router %q", n.Options.Router)
+		if n.IsTransit() {
+			what = "the gateway router of a transit network"
+		}
+		return fmt.Errorf("%s needs an address in the network: create it with --subnet (and --gateway)", what)
+	}
+	next := n.Options.ExternalGateway
+	if next.IsValid() && !slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Pool.Contains(next) }) {
+		return fmt.Errorf("ovn.external_gateway %q is in no subnet of the network: give the address that the gateway has on it", next)
+	}
+	return nil
+}
+
+// wayOut returns the next hop that leads out of a transit network; not valid when
+// it has none. With the network's own gateway address as the external gateway that
+// is the host, for no machine on the network can have that address.
+func (n Network) wayOut() netip.Addr {
+	switch next := n.Options.ExternalGateway; {
+	case !n.IsTransit() || !next.IsValid():
+		return netip.Addr{}
+	case n.LeadsOut():
+		return exitAddress.Addr()
+	case n.hasGateway(next):
+		return netip.Addr{} // --internal
+	default:
+		return next
+	}
+}
+
+func (n Network) vlan() string {
+	if n.Options.VLAN == 0 {
+		return ""
+	}
+	return strconv.Itoa(n.Options.VLAN)
+}
+
+// hasGateway reports whether the network's router owns the address.
+func (n Network) hasGateway(a netip.Addr) bool {
+	return slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Gateway == a })
+}
+
+// ForwardsAt reports whether a container with one of these addresses is the
+// external gateway of the transit network: it sends what others have sent to it.
+func (n Network) ForwardsAt(addresses []netip.Prefix) bool {
+	next := n.Options.ExternalGateway
+	return n.IsTransit() && next.IsValid() && slices.ContainsFunc(addresses, func(a netip.Prefix) bool { return a.Addr() == next })
+}
+
+// GatewayOf returns the addresses that the endpoint's container sends through,
+// of both families; "" for none. The external gateway of a transit network has
+// its own way out.
+func (n Network) GatewayOf(e Endpoint) (v4, v6 string) {
+	if !n.Routed() || n.ForwardsAt(e.Addresses) {
+		return "", ""
+	}
+	for _, a := range e.Addresses {
+		for _, s := range n.Subnets {
+			switch {
+			case !s.Gateway.IsValid() || !s.Pool.Contains(a.Addr()):
+			case s.Gateway.Is4():
+				v4 = s.Gateway.String()
+			default:
+				v6 = s.Gateway.String()
+			}
+		}
+	}
+	return v4, v6
+}
+
+// Gateways returns the network's gateway addresses, with the length of their
+// subnets.
+func (n Network) Gateways() []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range n.Subnets {
+		if s.Gateway.IsValid() {
+			all = append(all, netip.PrefixFrom(s.Gateway, s.Pool.Bits()))
+		}
+	}
+	return all
+}
 
 // Bridge returns the integration bridge of the network.
 func (n Network) Bridge() ovs.Bridge { return ovs.Bridge(n.Options.Bridge) }

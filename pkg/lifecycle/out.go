@@ -1,0 +1,204 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/hostport"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// LeadOut brings this host to what its networks need of it to reach the world:
+// the interface on the join switch, its routes, and the packet filter. It compares
+// the whole with what is there, so that it also takes away what nobody needs any
+// more, and reports whether anything had to be done. Subnets that the host routes
+// elsewhere are left out, and why is returned.
+func (r *Records) LeadOut(ctx context.Context) (done bool, conflicts map[netip.Prefix]error, err error) {
+	unlock, err := r.Locks.Lock(ctx, "way out")
+	if err != nil {
+		return false, nil, err
+	}
+	defer unlock()
+	out := topology.WayOut(r.Instance, r.Known(), r.attached())
+	seen, err := r.lookAtWayOut(ctx)
+	if err != nil {
+		return false, nil, err
+	}
+	conflicts = out.Yield(seen)
+	p := out.Plan(r.Host, seen)
+	if err := r.Run.Apply(ctx, oneWay(p)); err != nil {
+		return false, conflicts, fmt.Errorf("leading out through this host: %w", err)
+	}
+	return !p.Empty(), conflicts, nil
+}
+
+// leadOut is LeadOut for a network that has just been made, and may contradict
+// what the host has.
+func (r *Records) leadOut(ctx context.Context, n topology.Network) error {
+	if !n.NeedsHost() {
+		return nil
+	}
+	_, conflicts, err := r.LeadOut(ctx)
+	for _, s := range n.Subnets {
+		err = errors.Join(err, conflicts[s.Pool])
+	}
+	return err
+}
+
+// lookOut is LeadOut after a network has gone, which nobody can be told a failure
+// of; a pass tries again.
+func (r *Records) lookOut(ctx context.Context, n topology.Network) {
+	if !n.NeedsHost() {
+		return
+	}
+	if _, _, err := r.LeadOut(ctx); err != nil {
+		r.Log.Warn("the way out of a network that is gone could not be taken off this host, it will be tried again", zap.String("network", n.ID), zap.Error(err))
+	}
+}
+
+func (r *Records) lookAtWayOut(ctx context.Context) (topology.HostSeen, error) {
+	var seen topology.HostSeen
+	look, ctx := errgroup.WithContext(ctx)
+	look.Go(func() error {
+		results, err := r.Run.Transact(ctx, ovs.TakeInventory(r.Host.OVSDB, topology.Owner))
+		if err != nil {
+			return fmt.Errorf("reading Open vSwitch's database at %q: %w", r.Host.OVSDB, err)
+		}
+		if i, ok := ovs.ReadInventory(results).Interfaces[topology.ExitLink]; ok {
+			seen.Interface = &i
+		}
+		return nil
+	})
+	look.Go(func() (err error) {
+		if seen.Addresses, err = r.Run.Addresses(ctx); err != nil {
+			return fmt.Errorf("reading the host's addresses: %w", err)
+		}
+		return nil
+	})
+	look.Go(func() (err error) {
+		if seen.Routes, err = r.Run.Routes(ctx); err != nil {
+			return fmt.Errorf("reading the host's routes: %w", err)
+		}
+		return nil
+	})
+	look.Go(func() (err error) {
+		seen.Backend, seen.Filters, err = r.Run.Firewall(ctx)
+		return err
+	})
+	err := look.Wait()
+	return seen, err
+}
+
+// attached are the complete endpoints.
+func (r *Records) attached() []topology.Endpoint {
+	var all []topology.Endpoint
+	for id, e := range r.Endpoints.List() {
+		if e.Phase == store.Ready && !r.Leaving(id, e.Phase) {
+			all = append(all, e.Data)
+		}
+	}
+	return all
+}
+
+// Publish has ports of the host lead to the endpoint, or leaves all as it was.
+func (r *Records) Publish(ctx context.Context, id string, asked []hostport.Request) error {
+	ports, err := r.ports.Hold(id, asked...)
+	if err != nil {
+		for _, p := range asked {
+			if owner := r.ports.Owner(p.Port); owner != "" && owner != id && errors.Is(err, hostport.ErrTaken) {
+				return r.taken(p.Port, owner, err)
+			}
+		}
+		return fmt.Errorf("publishing: %w", err)
+	}
+	published := false
+	err = r.Update(ctx, id, func(e *topology.Endpoint) { e.Ports, published = ports, true })
+	if err == nil && !published {
+		return errors.Join(fmt.Errorf("publishing %v: endpoint %q has been removed", ports, id), r.ports.Release(id))
+	}
+	if err == nil {
+		_, _, err = r.LeadOut(ctx)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("publishing %v: %w", ports, err), r.Unpublish(context.WithoutCancel(ctx), id))
+	}
+	return nil
+}
+
+// Unpublish gives up the endpoint's ports of the host. It is no error that it has
+// none.
+func (r *Records) Unpublish(ctx context.Context, id string) error {
+	have, ok := r.Endpoints.Get(id)
+	if !ok || len(have.Data.Ports) == 0 {
+		return r.ports.Release(id)
+	}
+	ctx, cancel := context.WithTimeout(ctx, undoWithin)
+	defer cancel()
+	if err := r.Update(ctx, id, func(e *topology.Endpoint) { e.Ports = nil }); err != nil {
+		return err // as stored, the ports are still led there
+	}
+	_, _, err := r.LeadOut(ctx)
+	return errors.Join(err, r.ports.Release(id))
+}
+
+// forgetPorts gives up the ports of an endpoint that is being removed.
+func (r *Records) forgetPorts(ctx context.Context, e topology.Endpoint) {
+	if len(e.Ports) > 0 {
+		if _, _, err := r.LeadOut(ctx); err != nil {
+			r.Log.Warn("published ports still lead to an endpoint that is gone, this will be tried again", zap.String("endpoint", e.ID), zap.Error(err))
+		}
+	}
+	if err := r.ports.Release(e.ID); err != nil {
+		r.Log.Warn("giving up published ports", zap.String("endpoint", e.ID), zap.Error(err))
+	}
+}
+
+// Publishable returns why an endpoint on the network cannot have a port, as far as
+// it can be known before the container is there. A port of an endpoint on another
+// network may be the same container's, and is left to Publish: dockerd asks for all
+// ports on each network that it connects a container to, and says of none which
+// container it is.
+func (r *Records) Publishable(network string, asked []hostport.Request) error {
+	for _, p := range asked {
+		if p.HostPort == 0 || p.Last > p.HostPort {
+			continue // there may be another one
+		}
+		err := hostport.Free(p.Port)
+		if err == nil {
+			continue
+		}
+		owner := r.ports.Owner(p.Port)
+		if owner == "" {
+			return fmt.Errorf("publishing %s: %w, by another program or another network's container: stop that (ss -lnp \"sport = :%d\", docker ps), or publish another port", p.Port, err, p.HostPort)
+		}
+		if have, ok := r.Endpoints.Get(owner); ok && have.Data.NetworkID == network {
+			return r.taken(p.Port, owner, err)
+		}
+	}
+	return nil
+}
+
+func (r *Records) taken(p topology.Port, owner string, err error) error {
+	have, _ := r.Endpoints.Get(owner)
+	network, _ := r.Networks.Get(have.Data.NetworkID)
+	return fmt.Errorf("publishing %s: %w, by endpoint %.12s of network %q: publish another port, or stop that container", p, err, owner, cmp.Or(network.Data.Name, have.Data.NetworkID))
+}
+
+// HoldPorts takes the ports again that endpoints had before this program started.
+func (r *Records) HoldPorts() {
+	for _, e := range r.attached() {
+		for _, p := range e.Ports {
+			if err := r.ports.Keep(e.ID, p); err != nil {
+				r.Log.Warn("a published port is also bound by a program of this host, which nobody reaches", zap.String("endpoint", e.ID), zap.Stringer("port", p), zap.Error(err))
+			}
+		}
+	}
+}

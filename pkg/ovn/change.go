@@ -1,0 +1,282 @@
+package ovn
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
+)
+
+// Change is one transaction on the northbound database that is being put
+// together. First it makes sure that what it builds on is still as it was
+// seen; when it is not, somebody else was faster, and the whole fails with
+// ovsdb.ErrTimedOut and changes nothing.
+type Change struct {
+	conn    string
+	guards  []ovsdb.Operation
+	ops     []ovsdb.Operation
+	inserts int
+	guarded map[string]bool
+}
+
+// NewChange returns a change of the database at conn that does nothing yet.
+func NewChange(conn string) *Change { return &Change{conn: conn} }
+
+// Ref is a row of a change: one that is there, or one that it inserts.
+type Ref struct{ value any }
+
+// At is the row that is there.
+func At(uuid string) Ref { return Ref{ovsdb.Ref(uuid)} }
+
+// Plan returns the transaction; empty when nothing is to be changed.
+func (c *Change) Plan() plan.Plan {
+	if len(c.ops) == 0 {
+		return plan.Plan{}
+	}
+	return plan.New(northbound(c.conn, slices.Concat(c.guards, c.ops)...).Step())
+}
+
+// guard adds an operation that the change begins with, once.
+func (c *Change) guard(key string, o ovsdb.Operation) {
+	if c.guarded == nil {
+		c.guarded = map[string]bool{}
+	}
+	if !c.guarded[key] {
+		c.guarded[key] = true
+		c.guards = append(c.guards, o)
+	}
+}
+
+// None makes sure that there is no row of that name.
+func (c *Change) None(table, name string) {
+	c.guard("none "+table+" "+name, ovsdb.Wait(0, table, []ovsdb.Condition{ovsdb.Is("name", name)}))
+}
+
+// There makes sure that the row is still there.
+func (c *Change) There(table, uuid, name string) {
+	c.guard("there "+uuid, ovsdb.Wait(0, table, []ovsdb.Condition{ovsdb.This(uuid)}, map[string]any{"name": name}))
+}
+
+// guardable is how many references a guard may name: a transaction is one argument
+// of ovsdb-client, for which Linux has 128 KiB (MAX_ARG_STRLEN, execve(2)).
+const guardable = 1000
+
+// still guards columns of a row, but for sets that are too large to name.
+func (c *Change) still(table, uuid string, row ovsdb.Row, columns ...string) {
+	values := map[string]any{}
+	for _, column := range columns {
+		if len(row.UUIDs(column)) <= guardable {
+			values[column] = row.Value(column)
+		}
+	}
+	if len(values) > 0 {
+		c.guard(fmt.Sprint("still ", uuid, columns), ovsdb.Wait(0, table, []ovsdb.Condition{ovsdb.This(uuid)}, values))
+	}
+}
+
+// SwitchPorts makes sure that the switch has the ports that were seen.
+func (c *Change) SwitchPorts(s SwitchRow) { c.still("Logical_Switch", s.UUID, s.row, "ports") }
+
+// SwitchStill makes sure that the switch has the ports and marks that were
+// seen.
+func (c *Change) SwitchStill(s SwitchRow) {
+	c.still("Logical_Switch", s.UUID, s.row, "external_ids", "ports")
+}
+
+// RouterPorts makes sure that the router has the ports that were seen.
+func (c *Change) RouterPorts(r RouterRow) { c.still("Logical_Router", r.UUID, r.row, "ports") }
+
+// Owners makes sure that just these router ports own the address, wherever they
+// are.
+func (c *Change) Owners(of netip.Prefix, seen []RouterPortRow) {
+	var rows []map[string]any
+	for _, p := range seen {
+		if slices.Contains(p.row.Strings("networks"), of.String()) { // as the database compares
+			rows = append(rows, map[string]any{"name": string(p.Name)})
+		}
+	}
+	c.guard("owners "+of.String(), ovsdb.Wait(0, "Logical_Router_Port", []ovsdb.Condition{{"networks", "includes", of.String()}}, rows...))
+}
+
+// RouteStill makes sure that the route is there, leads where it did, and has the
+// marks that were seen.
+func (c *Change) RouteStill(r RouteRow) {
+	c.still("Logical_Router_Static_Route", r.UUID, r.row, "ip_prefix", "nexthop", "external_ids")
+}
+
+// SwitchMarks makes sure that the switch has the marks that were seen.
+func (c *Change) SwitchMarks(s SwitchRow) {
+	c.still("Logical_Switch", s.UUID, s.row, "external_ids")
+}
+
+// RouterMarks makes sure that the router has the marks that were seen.
+func (c *Change) RouterMarks(r RouterRow) {
+	c.still("Logical_Router", r.UUID, r.row, "external_ids")
+}
+
+// RouterRoutes makes sure that the router has the static routes that were seen.
+func (c *Change) RouterRoutes(r RouterRow) {
+	c.still("Logical_Router", r.UUID, r.row, "static_routes")
+}
+
+// RouterStill makes sure that the router has what was seen.
+func (c *Change) RouterStill(r RouterRow) {
+	c.still("Logical_Router", r.UUID, r.row, "external_ids", "ports", "static_routes")
+}
+
+// RouterPortStill makes sure that the port has the addresses and marks that were
+// seen.
+func (c *Change) RouterPortStill(p RouterPortRow) {
+	c.still("Logical_Router_Port", p.UUID, p.row, "external_ids", "networks")
+}
+
+func (c *Change) insert(table string, row map[string]any) Ref {
+	c.inserts++
+	name := fmt.Sprintf("row%d", c.inserts)
+	c.ops = append(c.ops, ovsdb.InsertAs(name, table, row))
+	return Ref{ovsdb.Named(name)}
+}
+
+func (c *Change) mutate(table string, r Ref, changes ...ovsdb.Mutation) {
+	c.ops = append(c.ops, ovsdb.Mutate(table, r.value, changes...))
+}
+
+// SwitchInsert makes a switch.
+func (c *Change) SwitchInsert(s Switch, ids map[string]string) Ref {
+	return c.insert("Logical_Switch", map[string]any{"name": string(s), "external_ids": ovsdb.Map(ids)})
+}
+
+// RouterInsert makes a router.
+func (c *Change) RouterInsert(r Router, ids map[string]string) Ref {
+	return c.insert("Logical_Router", map[string]any{"name": string(r), "external_ids": ovsdb.Map(ids)})
+}
+
+// RouterPortInsert makes a port of the router, with the addresses that it owns.
+func (c *Change) RouterPortInsert(on Ref, p RouterPort, mac string, networks []netip.Prefix, ids map[string]string) {
+	port := c.insert("Logical_Router_Port", map[string]any{
+		"name": string(p), "mac": mac, "networks": texts(networks), "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Router", on, ovsdb.Add("ports", ovsdb.Set(port.value)))
+}
+
+// LinkInsert makes a switch's port of type router, the other end of a router
+// port. Its addresses are spelled out, "MAC IP…", where "router" would do for
+// OVN: ovn-nbctl refuses to give them to another port of the switch only then.
+func (c *Change) LinkInsert(on Ref, name SwitchPort, peer RouterPort, mac string, networks []netip.Prefix, ids map[string]string) {
+	link := c.insert("Logical_Switch_Port", map[string]any{
+		"name": string(name), "type": "router", "addresses": linkAddress(mac, networks),
+		"options": ovsdb.Map(map[string]string{"router-port": string(peer)}), "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Switch", on, ovsdb.Add("ports", ovsdb.Set(link.value)))
+}
+
+// LocalportInsert makes a switch's port that every chassis binds to an interface
+// of its own, and that no tunnel leads to (ovn-nb(5), Logical_Switch_Port,
+// "localport").
+func (c *Change) LocalportInsert(on Ref, name SwitchPort, mac string, addresses []netip.Prefix, ids map[string]string) {
+	port := c.insert("Logical_Switch_Port", map[string]any{
+		"name": string(name), "type": "localport", "addresses": linkAddress(mac, addresses), "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Switch", on, ovsdb.Add("ports", ovsdb.Set(port.value)))
+}
+
+// DropInsert has a switch drop what the match says as it enters it (ovn-nb(5),
+// ACL, direction from-lport).
+func (c *Change) DropInsert(on Ref, match string, ids map[string]string) {
+	acl := c.insert("ACL", map[string]any{
+		"direction": "from-lport", "priority": 1000, "match": match, "action": "drop", "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Switch", on, ovsdb.Add("acls", ovsdb.Set(acl.value)))
+}
+
+// RouterPortNetworks sets the addresses of a router port and of its link.
+func (c *Change) RouterPortNetworks(p RouterPortRow, link *LinkRow, networks []netip.Prefix) {
+	c.ops = append(c.ops, ovsdb.Update("Logical_Router_Port", p.UUID, map[string]any{"networks": texts(networks)}))
+	if link != nil {
+		c.ops = append(c.ops, ovsdb.Update("Logical_Switch_Port", link.UUID, map[string]any{"addresses": linkAddress(p.MAC, networks)}))
+	}
+}
+
+// RouteInsert makes a static route of the router (ovn-nb(5),
+// Logical_Router_Static_Route).
+func (c *Change) RouteInsert(on Ref, prefix netip.Prefix, next netip.Addr, ids map[string]string) {
+	route := c.insert("Logical_Router_Static_Route", map[string]any{
+		"ip_prefix": prefix.String(), "nexthop": next.String(), "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Router", on, ovsdb.Add("static_routes", ovsdb.Set(route.value)))
+}
+
+// RouteNextHop changes where a route leads.
+func (c *Change) RouteNextHop(r RouteRow, next netip.Addr) {
+	c.ops = append(c.ops, ovsdb.Update("Logical_Router_Static_Route", r.UUID, map[string]any{"nexthop": next.String()}))
+}
+
+// Mark sets keys of external_ids that the row may have with other values.
+func (c *Change) Mark(table, uuid string, ids map[string]string) {
+	c.mutate(table, At(uuid), ovsdb.Remove("external_ids", ovsdb.Set(keys(ids)...)), ovsdb.Add("external_ids", ovsdb.Map(ids)))
+}
+
+// Unmark removes keys of external_ids.
+func (c *Change) Unmark(table, uuid string, names ...string) {
+	if len(names) > 0 {
+		c.mutate(table, At(uuid), ovsdb.Remove("external_ids", ovsdb.Set(names...)))
+	}
+}
+
+// SwitchDelete deletes a switch and its ports.
+func (c *Change) SwitchDelete(s SwitchRow) {
+	c.ops = append(c.ops, ovsdb.Delete("Logical_Switch", ovsdb.This(s.UUID)))
+}
+
+// RouterDelete deletes a router, its ports and its routes.
+func (c *Change) RouterDelete(r RouterRow) {
+	c.ops = append(c.ops, ovsdb.Delete("Logical_Router", ovsdb.This(r.UUID)))
+}
+
+// PortsDelete deletes ports of a switch.
+func (c *Change) PortsDelete(of SwitchRow, ports ...string) {
+	c.remove("Logical_Switch", of.UUID, "ports", ports)
+}
+
+// RouterPortsDelete deletes ports of a router.
+func (c *Change) RouterPortsDelete(of RouterRow, ports ...string) {
+	c.remove("Logical_Router", of.UUID, "ports", ports)
+}
+
+// RoutesDelete deletes static routes of a router.
+func (c *Change) RoutesDelete(of RouterRow, routes ...string) {
+	c.remove("Logical_Router", of.UUID, "static_routes", routes)
+}
+
+// remove takes references out of a set; a row that nothing refers to is gone.
+func (c *Change) remove(table, uuid, column string, refs []string) {
+	if len(refs) == 0 {
+		return
+	}
+	var values []any
+	for _, id := range refs {
+		values = append(values, ovsdb.Ref(id))
+	}
+	c.mutate(table, At(uuid), ovsdb.Remove(column, ovsdb.Set(values...)))
+}
+
+func linkAddress(mac string, networks []netip.Prefix) string {
+	text := mac
+	for _, n := range networks {
+		text += " " + n.Addr().String()
+	}
+	return text
+}
+
+func texts(networks []netip.Prefix) any {
+	var all []string
+	for _, n := range networks {
+		all = append(all, n.String())
+	}
+	return ovsdb.Set(all...)
+}
+
+func keys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

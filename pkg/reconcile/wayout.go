@@ -1,0 +1,55 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// wayOutEvery is the pause between looks at what the host does for networks that
+// reach the world through it. Nobody tells of a firewall that was loaded anew:
+// iptables' two backends have no monitor in common.
+const wayOutEvery = 30 * time.Second
+
+// restoreWayOut makes again what of it is missing: a firewall that was loaded anew,
+// or a routing daemon, takes it away.
+func (r *Reconciler) restoreWayOut(ctx context.Context) error {
+	done, conflicts, err := r.Records.LeadOut(ctx)
+	if done {
+		r.note(repaired, "the way out through this host: interface %s, routes, packet filter", topology.ExitLink)
+	}
+	for _, n := range r.Records.Known() {
+		var why error
+		for _, s := range n.Subnets {
+			if n.NeedsHost() {
+				why = errors.Join(why, conflicts[s.Pool])
+			}
+		}
+		r.unsettled(onHost, n.ID, why)
+	}
+	return err
+}
+
+// keepWayOut does so regularly while a network needs it, until the context ends.
+func (r *Reconciler) keepWayOut(ctx context.Context) {
+	said := ""
+	for pause(ctx, wayOutEvery) {
+		if r.Outages.Silent("") || !slices.ContainsFunc(r.Records.Known(), topology.Network.NeedsHost) {
+			continue
+		}
+		err := r.restoreWayOut(ctx)
+		r.save()
+		switch {
+		case err == nil:
+			said = ""
+		case ctx.Err() == nil && err.Error() != said:
+			said = err.Error()
+			r.Log.Warn("the way out through this host could not be looked after, it will be tried again", zap.Error(err))
+		}
+	}
+}

@@ -3,7 +3,7 @@
 set -eu
 
 rootfs=$1
-programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ip ethtool'
+programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ip ethtool xtables-nft-multi xtables-legacy-multi'
 
 # put FILE: copies it to the same place, through whatever links lead to it.
 put() {
@@ -23,13 +23,26 @@ for program in $programs; do
 	done
 done
 
+# The packet filter's tools are two programs of many names, one for each way into the kernel; what they match and do
+# is in libraries that they open. The lock that the older one's writers take turns with is the host's.
+for way in nft legacy; do
+	for action in save restore; do
+		ln -s "xtables-$way-multi" "$rootfs/usr/bin/iptables-$way-$action"
+	done
+done
+for extension in addrtype conntrack standard tcp udp sctp MASQUERADE DNAT NAT; do
+	for library in /usr/lib/*/xtables/libxt_$extension.so /usr/lib/*/xtables/libipt_$extension.so; do
+		[ ! -e "$library" ] || put "$library"
+	done
+done
+
 # Names are resolved by these, which no program links but glibc opens.
 for library in /lib/*/libnss_files.so.2 /lib/*/libnss_dns.so.2 /lib/*/libresolv.so.2; do
 	[ ! -e "$library" ] || [ -e "$rootfs$library" ] || put "$library"
 done
 
 cd "$rootfs"
-mkdir -p bin sbin dev proc sys tmp etc host/run run/docker/plugins var/run var/lib/ovs-container-network
+mkdir -p bin sbin dev proc sys tmp etc host/run host/sysctl/net run/docker/plugins var/run var/lib/ovs-container-network
 chmod 1777 tmp
 echo 'root:x:0:0:root:/:/usr/sbin/nologin' >etc/passwd
 echo 'root:x:0:' >etc/group
@@ -44,5 +57,6 @@ for directory in run var/run; do
 		ln -s "/host/run/$name" "$directory/$name"
 	done
 done
+ln -s /host/run/xtables.lock run/xtables.lock
 # Docker shows the plugin's mount as propagated-mount on the host, so the state is at propagated-mount/data there.
 ln -s /var/lib/ovs-container-network/data data

@@ -59,10 +59,10 @@ controller() {
 	id=$(docker ps -aq --filter "label=$owner" --filter name='^/?ovn-controller$')
 	[ -n "$id" ] || return 0
 	docker update --restart no "$id" >/dev/null
-	docker exec "$id" ovn-appctl --timeout=3 -t /var/run/ovn/ovn-controller.1.ctl exit >/dev/null 2>&1 || true
+	docker exec "$id" ovn-appctl --timeout=3 -t ovn-controller exit >/dev/null 2>&1 || true
 	timeout 3 docker wait "$id" >/dev/null || true
 	docker rm -fv "$id" >/dev/null
-	rm -f /run/ovn/ovn-controller.pid /run/ovn/ovn-controller.1.ctl
+	rm -f /run/ovn/ovn-controller.pid /run/ovn/ovn-controller.*.ctl
 	say "removed ovn-controller"
 }
 

@@ -81,7 +81,16 @@ ovn-controller)
 	# ovn-controller lives. A SIGTERM keeps flows and chassis row, so that a restart loses no packet.
 	shift
 	# shellcheck disable=SC2086
-	exec ovn-controller $log --pidfile="$run/ovn-controller.pid" "$@" unix:/var/run/openvswitch/db.sock
+	ovn-controller $log --pidfile="$run/ovn-controller.pid" "$@" unix:/var/run/openvswitch/db.sock &
+	child=$!
+	trap 'kill -TERM "$child"' TERM INT
+	# Pid 1 has to take in the children of a health check that Docker killed, which ovn-controller itself would leave
+	# as zombies. A signal ends wait, not always the daemon.
+	while :; do
+		status=0
+		wait "$child" || status=$?
+		kill -0 "$child" 2>/dev/null || exit "$status"
+	done
 	;;
 *) exec "$@" ;;
 esac

@@ -4,8 +4,8 @@
 set -eu
 
 run=/var/run/ovn
-if [ "$(cat /proc/1/comm)" = ovn-controller ]; then
-	[ "$(ovn-appctl --timeout=3 -t "$run/ovn-controller.1.ctl" connection-status)" = connected ]
+if tr '\0' '\n' </proc/1/cmdline | grep -qx ovn-controller; then
+	[ "$(ovn-appctl --timeout=3 -t ovn-controller connection-status)" = connected ]
 	exit
 fi
 ovsdb-client --timeout=2 list-dbs "unix:$run/ovnnb_db.sock" | grep -qx OVN_Northbound

@@ -42,7 +42,7 @@ logs: ## the plugin's log lines (FOLLOW=1 goes on)
 dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (sudo)
 	@hack/dev-run.sh
 
-.PHONY: test test-unit test-integration soak bench lint deps
+.PHONY: test test-unit test-integration soak seeds bench lint deps
 test: deps images test-unit test-integration ## all tests, and what they need (sudo)
 test-unit: ## unit and contract tests (any user)
 	@hack/test.sh unit
@@ -50,6 +50,8 @@ test-integration: images rootfs ## end to end, on hosts made of namespaces (sudo
 	@hack/test.sh integration
 soak: images rootfs ## half an hour of everything that happens to a host (E2E_SOAK=5m, E2E_SEED=number; sudo)
 	@hack/test.sh soak
+seeds: ## networks, routers and transit networks that come and go at random, 50 times (SEEDS=5, SEED=number)
+	@hack/test.sh seeds
 e2e-qemu: images rootfs ## end to end, on virtual machines: kernel datapath, reboots, clocks (sudo)
 	@hack/deps.sh vm && hack/test.sh qemu
 bench: ## benchmarks (BENCH=regexp)

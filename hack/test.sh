@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs tests: test.sh unit | integration | soak | bench [arguments of go test]
+# Runs tests: test.sh unit | integration | qemu | soak | seeds | bench [arguments of go test]
 #   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
 #   integration   whole Docker hosts in namespaces; needs root
 #   qemu          the suites for virtual machines, which have a kernel of their own; needs root
 #   soak          half an hour of random steps; E2E_SOAK sets another length, E2E_SEED repeats a run
+#   seeds         50 random walks through what routes, on a bare database; SEEDS sets another number, SEED repeats one
 #   bench         the benchmarks of the packages
 
 # shellcheck source=hack/env.sh
@@ -49,7 +50,10 @@ integration)
 	need_root make test-integration
 	"$root/hack/testhost-image.sh" >/dev/null
 	# -count=1: what these tests depend on is not in Go's view, so that a cached result means nothing.
-	go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/...
+	E2E_LABELS='!alone' go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/...
+	# What compares times does so with nothing beside it (suite.Alone).
+	mapfile -t list < <(grep -rl --include='*_test.go' 'suite\.Alone' e2e | xargs -n 1 dirname | sort -u)
+	E2E_LABELS=alone go test -count=1 -p 1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" "${list[@]/#/./}"
 	;;
 soak)
 	need_root make soak
@@ -62,11 +66,16 @@ qemu)
 	# One suite after the other: an emulated host takes all that the machine has.
 	E2E_PROVIDER=qemu go test -count=1 -p 1 -timeout "${E2E_TIMEOUT:-60m}" -v "$@" ./e2e/basic ./e2e/reboot
 	;;
+seeds)
+	OVN_SCHEMA_DIR=$(schemas)
+	[ -z "$OVN_SCHEMA_DIR" ] || export OVN_SCHEMA_DIR
+	SEEDS=${SEEDS:-50} go test -count=1 -timeout 60m -run '^TestRandomRouting$' "$@" ./pkg/executor
+	;;
 bench)
 	OVN_SCHEMA_DIR=$(schemas)
 	[ -z "$OVN_SCHEMA_DIR" ] || export OVN_SCHEMA_DIR
 	mapfile -t list < <(packages)
 	go test -run '^$' -bench "${BENCH:-.}" -benchmem "$@" "${list[@]}"
 	;;
-*) die "usage: hack/test.sh unit|integration|soak|bench [arguments of go test]" ;;
+*) die "usage: hack/test.sh unit|integration|qemu|soak|seeds|bench [arguments of go test]" ;;
 esac

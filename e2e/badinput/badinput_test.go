@@ -10,6 +10,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 // create are the arguments of docker network create with these options and no others.
@@ -48,7 +49,7 @@ var _ = Describe("an unreachable OVN central", Label("badinput"), func() {
 		Expect(l.NetworkError(ctx, with()...)).To(HaveSuffix("OVN central not reachable at " + lab.NB + " and auto-create not enabled"))
 		Expect(time.Since(start)).To(BeNumerically("<", 25*time.Second), "Docker itself gives up after 30 s, with a text of its own")
 		Expect(l.Changes(ctx, before)).To(BeEmpty())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })
 
 // A network and a container are there all the time: what is wrong must not touch what is right.
@@ -59,11 +60,11 @@ var _ = Describe("bad input", Ordered, Label("badinput"), func() {
 		l.Container(ctx, "c1", "right")
 		l.Container(ctx, "c2", "right")
 		l.Ping(ctx, "c1", "c2")
-	}, NodeTimeout(2*time.Minute))
-	AfterAll(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(time.Minute))
+	}, suite.Hang)
+	AfterAll(func(ctx SpecContext) { l.Clean(ctx) }, suite.Hang)
 
 	DescribeTable("is refused with the README's words", func(spec SpecContext, args []string, text string) {
-		ctx, cancel := context.WithTimeout(spec, time.Minute)
+		ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 		defer cancel()
 		before := l.State(ctx)
 		Expect(l.NetworkError(ctx, args...)).To(HaveSuffix(text))
@@ -79,7 +80,7 @@ var _ = Describe("bad input", Ordered, Label("badinput"), func() {
 	)
 
 	DescribeTable("is refused and named", func(spec SpecContext, args []string, texts ...string) {
-		ctx, cancel := context.WithTimeout(spec, time.Minute)
+		ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 		defer cancel()
 		before := l.State(ctx)
 		message := l.NetworkError(ctx, args...)
@@ -112,24 +113,26 @@ var _ = Describe("bad input", Ordered, Label("badinput"), func() {
 		Entry("another bridge than the chassis uses", with("bridge=br-other"), "br-other", "br-int"),
 		Entry("another southbound database than the chassis uses",
 			create("ovn.switch=ls-wrong", nb, "ovn.sb_connection=tcp:192.0.2.5:6642"), "192.0.2.5"),
+		Entry("a role that nobody plays", create("ovn.role=transitt", nb, sb), "ovn.role", "transitt", "transit"),
+		Entry("an external gateway elsewhere", create("ovn.role=transit", "ovn.external_gateway=192.0.2.1", nb, sb), "192.0.2.1", "in no subnet"),
+		Entry("a transit network without a router", with("ovn.transit_network=somewhere"), "ovn.transit_network", "ovn.router"),
 		Entry("a switch of another tenant", create("ovn.switch=ls-right", nb, sb, "tenant_id=tenant-2"), "ls-right", "tenant-2"),
 	)
 
 	DescribeTable("is refused as not supported yet, never accepted in silence", func(spec SpecContext, option string) {
-		ctx, cancel := context.WithTimeout(spec, time.Minute)
+		ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 		defer cancel()
 		name, _, _ := strings.Cut(option, "=")
 		before := l.State(ctx)
 		Expect(l.NetworkError(ctx, with(option)...)).To(SatisfyAll(ContainSubstring(name), ContainSubstring("not supported yet")))
 		Expect(l.Changes(ctx, before)).To(BeEmpty())
 	},
-		Entry(nil, "ovn.router=lr-1"),
 		Entry(nil, "dhcp=ovn"),
 		Entry(nil, "ipam=ovn"),
 	)
 
 	DescribeTable("on the command line is refused", func(spec SpecContext, flags []string) {
-		ctx, cancel := context.WithTimeout(spec, time.Minute)
+		ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 		defer cancel()
 		n := lab.Net{Name: "wrong", Switch: "ls-wrong", Flags: flags}
 		before := l.State(ctx)
@@ -148,11 +151,11 @@ var _ = Describe("bad input", Ordered, Label("badinput"), func() {
 		_, err = l.Docker(ctx, "run", "--rm", "--network", "right", "--ip", "10.99.99.99", host.ImageDemo, "true")
 		Expect(err).To(HaveOccurred())
 		lab.Soon(ctx, func(g Gomega) { g.Expect(l.Changes(ctx, before)).To(BeEmpty()) })
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("has harmed nobody", func(ctx SpecContext) {
 		l.Ping(ctx, "c1", "c2")
 		l.Container(ctx, "c3", "right")
 		l.Ping(ctx, "c3", "c1")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })

@@ -26,4 +26,4 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	l, beside = lab.New(cluster.Hosts()[0]), lab.New(cluster.Hosts()[1])
 }, NodeTimeout(15*time.Minute))
 
-var _ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))
+var _ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, suite.Hang)

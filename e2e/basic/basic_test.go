@@ -2,7 +2,6 @@ package basic_test
 
 import (
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 const net = "my-ovn-network"
@@ -20,8 +20,8 @@ var basic = lab.Net{Name: net, Subnet: "10.0.0.0/24", Switch: "ls-my-network", A
 var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 	var id string
 
-	BeforeAll(func(ctx SpecContext) { l.Reset(ctx) }, NodeTimeout(time.Minute))
-	AfterAll(func(ctx SpecContext) { l.RemoveContainers(ctx) }, NodeTimeout(time.Minute))
+	BeforeAll(func(ctx SpecContext) { l.Reset(ctx) }, suite.Hang)
+	AfterAll(func(ctx SpecContext) { l.RemoveContainers(ctx) }, suite.Hang)
 
 	It("makes OVN central, the chassis and the network from one command", func(ctx SpecContext) {
 		Expect(l.Must(ctx, "ovs-vsctl", "list-br")).To(BeEmpty())
@@ -42,7 +42,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		Expect(l.NBCtl(ctx, "--bare", "--columns=external_ids", "find", "Logical_Switch", "name=ls-my-network")).
 			To(SatisfyAll(ContainSubstring("owner="+lab.Owner), ContainSubstring("tenant_id=tenant-1")))
 		Expect(l.StateFiles(ctx)).To(ContainElement(HaveSuffix("/data/networks/" + id + ".json")))
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("lets containers reach one another by address and by name with the first packet", func(ctx SpecContext) {
 		l.Container(ctx, "web", net)
@@ -50,14 +50,14 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		l.Ping(ctx, "client", l.AddressOf(ctx, "web", net))
 		l.Ping(ctx, "client", "web")
 		l.Ping(ctx, "web", "client")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("carries 5 MB of TCP unharmed", func(ctx SpecContext) {
 		l.Exec(ctx, "web", "dd", "if=/dev/urandom", "of=/www/blob", "bs=1M", "count=5")
 		sum, _, _ := strings.Cut(l.Exec(ctx, "web", "sha256sum", "/www/blob"), " ")
 		l.Exec(ctx, "client", "timeout", "10", "wget", "-q", "-O", "/tmp/blob", "http://web/blob")
 		Expect(l.Exec(ctx, "client", "sha256sum", "/tmp/blob")).To(HavePrefix(sum))
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("gives the container the address, MAC and MTU that Docker and the options say", func(ctx SpecContext) {
 		e := l.Endpoint(ctx, "web", net)
@@ -65,7 +65,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		Expect(e.MacAddress).NotTo(BeEmpty())
 		Expect(link.MAC).To(Equal(e.MacAddress))
 		Expect(link.MTU).To(Equal("1500"))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("keeps the keys that exporters read on the OVS interface, and the same on the OVN port", func(ctx SpecContext) {
 		e := l.Endpoint(ctx, "web", net)
@@ -82,7 +82,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		Expect(l.NBCtl(ctx, "lsp-get-addresses", e.EndpointID)).To(Equal(address))
 		Expect(l.NBCtl(ctx, "lsp-get-port-security", e.EndpointID)).To(Equal(address))
 		Expect(l.StateFiles(ctx)).To(ContainElement(HaveSuffix("/data/endpoints/" + e.EndpointID + ".json")))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("obeys --ip, and refuses an address that is taken", func(ctx SpecContext) {
 		l.Container(ctx, "fixed", net, "--ip", "10.0.0.100")
@@ -92,7 +92,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		_, err := l.Docker(ctx, "run", "--rm", "--network", net, "--ip", "10.0.0.100", host.ImageDemo, "true")
 		Expect(err).To(MatchError(ContainSubstring("Address already in use")))
 		Expect(l.OVSOwned(ctx)).To(Equal(before))
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("obeys --mac-address", func(ctx SpecContext) {
 		const mac = "02:42:c0:ff:ee:01"
@@ -100,7 +100,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		Expect(l.Interface(ctx, "withmac", l.AddressOf(ctx, "withmac", net)+"/24").MAC).To(Equal(mac))
 		l.Ping(ctx, "client", "withmac")
 		l.Ping(ctx, "withmac", "client")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("makes a second network on the OVN that runs, without auto_create", func(ctx SpecContext) {
 		l.Network(ctx, lab.Net{Name: "second", Subnet: "10.1.0.0/24", Switch: "ls-second", Options: []string{"mtu=1400"}})
@@ -109,7 +109,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		By("keeping it apart from the first")
 		_, err := l.Docker(ctx, "exec", "client", "ping", "-c", "1", "-W", "1", l.AddressOf(ctx, "other", "second"))
 		Expect(err).To(HaveOccurred())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("puts one container on several networks", func(ctx SpecContext) {
 		l.MustDocker(ctx, "network", "connect", "second", "client")
@@ -125,7 +125,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		l.MustDocker(ctx, "restart", "-t", "0", "client")
 		l.Ping(ctx, "client", "other")
 		l.Ping(ctx, "client", "web")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("answers the first ping of a new container, 50 of 50", func(ctx SpecContext) {
 		count := 50
@@ -142,7 +142,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 			})
 		}
 		Expect(work.Wait()).To(Succeed())
-	}, NodeTimeout(3*time.Minute))
+	}, suite.Hang)
 
 	It("goes on with its networks after the plugin was disabled and enabled", func(ctx SpecContext) {
 		l.MustDocker(ctx, "plugin", "disable", "-f", host.PluginName)
@@ -154,7 +154,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		l.Ping(ctx, "web", "later")
 		l.MustDocker(ctx, "rm", "-f", "withmac") // made before, removed after
 		Expect(l.LinksOwned(ctx)).To(HaveLen(len(l.OVSOwned(ctx))))
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("starts a container while OVN central is away, and connects it when it is back", func(ctx SpecContext) {
 		l.MustDocker(ctx, "stop", "-t", "2", "ovn-central")
@@ -168,7 +168,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 			g.Expect(l.Lines(ctx, "docker", "exec", "ovn-central", "ovn-nbctl", "--bare", "--columns=name", "list", "Logical_Switch_Port")).
 				To(HaveLen(len(l.OVSOwned(ctx))))
 		})
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("loses next to nothing over a restart of ovn-controller", func(ctx SpecContext) {
 		var work errgroup.Group
@@ -183,12 +183,12 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		})
 		Expect(work.Wait()).To(Succeed())
 		Expect(out).To(MatchRegexp(`60 packets transmitted, (59|60) packets received`))
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("refuses a container while Open vSwitch is down, and leaves nothing of it", func(ctx SpecContext) {
 		l.RemoveContainers(ctx)
 		Expect(l.StopOVS(ctx)).To(Succeed())
-		DeferCleanup(l.StartOVS, NodeTimeout(time.Minute)) // harmless where it runs
+		DeferCleanup(l.StartOVS, suite.Hang) // harmless where it runs
 		out, err := l.Docker(ctx, "run", "-d", "--name", "nowhere", "--network", net, host.ImageDemo)
 		Expect(err).To(MatchError(MatchRegexp("open vswitch not reachable at .* start it")), out)
 		Expect(l.StartOVS(ctx)).To(Succeed())
@@ -200,7 +200,7 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 			_, err := l.Docker(ctx, "exec", "nowhere", "ping", "-c", "1", "-W", "1", "web")
 			g.Expect(err).NotTo(HaveOccurred())
 		})
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("removes a network's rows with the network", func(ctx SpecContext) {
 		l.RemoveContainers(ctx)
@@ -209,5 +209,5 @@ var _ = Describe("the README's basic usage", Ordered, Label("basic"), func() {
 		Expect(l.NBCtl(ctx, "--bare", "--columns=name", "list", "Logical_Switch_Port")).To(BeEmpty())
 		l.MustDocker(ctx, "network", "rm", net)
 		l.NothingLeft(ctx)
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })

@@ -2,7 +2,6 @@ package basic_test
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 var _ = Describe("the way out and in", Ordered, Label("basic"), func() {
@@ -28,16 +28,16 @@ var _ = Describe("the way out and in", Ordered, Label("basic"), func() {
 				g.Expect(err).NotTo(HaveOccurred())
 			})
 		}
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
-	AfterAll(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(time.Minute))
+	AfterAll(func(ctx SpecContext) { l.Clean(ctx) }, suite.Hang)
 
 	It("leads to listeners on the host and beyond it", func(ctx SpecContext) {
 		l.Container(ctx, "out", "open")
 		for _, h := range []*lab.Lab{l, beside} {
 			Expect(l.Exec(ctx, "out", "timeout", "10", "wget", "-q", "-O", "-", "http://"+h.Address()+":9000/")).To(Equal(page))
 		}
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("publishes ports to the host itself and to others", func(ctx SpecContext) {
 		l.Container(ctx, "published", "open", "-p", "8080:80")
@@ -48,7 +48,7 @@ var _ = Describe("the way out and in", Ordered, Label("basic"), func() {
 		l.MustDocker(ctx, "rm", "-f", "published")
 		_, err := beside.Run(ctx, "curl", "-sf", "--max-time", "2", "http://"+l.Address()+":8080/")
 		Expect(err).To(HaveOccurred())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is closed on an internal network, whose containers reach one another", func(ctx SpecContext) {
 		l.Container(ctx, "in1", "closed")
@@ -60,45 +60,24 @@ var _ = Describe("the way out and in", Ordered, Label("basic"), func() {
 			_, err := l.Docker(ctx, "exec", "in1", "timeout", "10", "wget", "-q", "-O", "-", "http://"+h.Address()+":9000/")
 			Expect(err).To(HaveOccurred())
 		}
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("starts a container on an internal network about as fast as Docker's own bridge does", func(ctx SpecContext) {
 		if host.Emulated(l.Host) {
 			Skip("durations on emulated hosts say nothing")
 		}
 		l.MustDocker(ctx, "network", "create", "--internal", "bridged")
-		DeferCleanup(func(ctx SpecContext) { l.MustDocker(ctx, "network", "rm", "bridged") }, NodeTimeout(20*time.Second))
-		took := map[string][]time.Duration{}
-		run := func(network string) {
-			GinkgoHelper()
+		DeferCleanup(func(ctx SpecContext) { l.MustDocker(ctx, "network", "rm", "bridged") }, suite.Hang)
+		took := suite.InTurns(10, func(network string) time.Duration {
 			start := time.Now()
 			name := l.MustDocker(ctx, "run", "-d", "--network", network, host.ImageDemo)
-			took[network] = append(took[network], time.Since(start))
-			l.MustDocker(ctx, "rm", "-f", name)
-		}
-		run("bridged")
-		run("closed")
-		took = map[string][]time.Duration{} // the first of each is not counted
-		for i := range 10 {
-			order := []string{"bridged", "closed"}
-			if i%2 == 1 {
-				slices.Reverse(order)
-			}
-			for _, network := range order {
-				run(network)
-			}
-		}
-		plugin, bridge := median(took["closed"]), median(took["bridged"])
-		ratio := float64(plugin) / float64(bridge)
-		text := fmt.Sprintf("docker run, median of 10: plugin %v, bridge %v, ratio %.2f", plugin.Round(time.Millisecond), bridge.Round(time.Millisecond), ratio)
+			defer l.MustDocker(ctx, "rm", "-f", name)
+			return time.Since(start)
+		}, "bridged", "closed")
+		ratio := float64(took["closed"]) / float64(took["bridged"])
+		text := fmt.Sprintf("docker run, median of 10: plugin %v, bridge %v, ratio %.2f", took["closed"].Round(time.Millisecond), took["bridged"].Round(time.Millisecond), ratio)
 		AddReportEntry(text)
-		fmt.Fprintln(GinkgoWriter, text, took)
+		GinkgoWriter.Println(text)
 		Expect(ratio).To(BeNumerically("<=", 1.3), text)
-	}, NodeTimeout(3*time.Minute))
+	}, suite.Hang)
 })
-
-func median(list []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(list))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}

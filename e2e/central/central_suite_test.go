@@ -4,7 +4,6 @@ package central_test
 
 import (
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 
@@ -24,10 +23,10 @@ var (
 var _ = BeforeSuite(func(ctx SpecContext) {
 	cluster = suite.Up(ctx, host.Spec{Name: "central", Hosts: []host.Options{host.Fresh("h1"), {Name: "h2"}}})
 	l, neighbour = lab.New(cluster.Hosts()[0]), lab.New(cluster.Hosts()[1])
-}, NodeTimeout(5*time.Minute))
+}, suite.Hang)
 
 var (
-	_ = BeforeEach(func(ctx SpecContext) { l.Reset(ctx) }, NodeTimeout(time.Minute))
-	_ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))
-	_ = AfterEach(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(time.Minute))
+	_ = BeforeEach(func(ctx SpecContext) { l.Reset(ctx) }, suite.Hang)
+	_ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, suite.Hang)
+	_ = AfterEach(func(ctx SpecContext) { l.Clean(ctx) }, suite.Hang)
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 var (
@@ -44,7 +45,7 @@ var fallbacks = []string{"172.30.0.0/24", "172.31.0.0/24", "192.168.200.0/24", "
 
 var _ = Describe("the place of OVN central", Label("central"), func() {
 	DescribeTable("is the first free of the four subnets, and the connections follow", func(spec SpecContext, taken int, address string) {
-		ctx, cancel := context.WithTimeout(spec, time.Minute)
+		ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 		defer cancel()
 		occupy(ctx, fallbacks[:taken]...)
 		l.Network(ctx, first)
@@ -67,14 +68,14 @@ var _ = Describe("the place of OVN central", Label("central"), func() {
 		l.Network(ctx, n)
 		Expect(l.AddressOf(ctx, "ovn-central", "transit-overlay")).To(Equal("172.31.0.5"))
 		works(ctx, "n1")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("cannot be taken by a later network", func(ctx SpecContext) {
 		l.Network(ctx, first)
 		n := second
 		n.Subnet = "172.30.0.0/24"
 		Expect(l.NetworkError(ctx, n.Args()...)).To(ContainSubstring("Pool overlaps with other one on this address space"))
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("cannot be found when all four are taken, and the error says what to do", func(ctx SpecContext) {
 		occupy(ctx, fallbacks...)
@@ -93,7 +94,7 @@ var _ = Describe("the place of OVN central", Label("central"), func() {
 		n.NB, n.SB = regexp.MustCompile(`tcp:[0-9.]+:6641`).FindString(text), regexp.MustCompile(`tcp:[0-9.]+:6642`).FindString(text)
 		l.Network(ctx, n)
 		works(ctx, "n1")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is on a network of the user's, where the user names one", func(ctx SpecContext) {
 		l.MustDocker(ctx, "network", "create", "--driver", "bridge", "--subnet", "10.200.0.0/24", "--gateway", "10.200.0.1", "my-transit-overlay")
@@ -105,7 +106,7 @@ var _ = Describe("the place of OVN central", Label("central"), func() {
 		Expect(l.Lines(ctx, "docker", "network", "ls", "-q", "--filter", "name=^transit-overlay$")).To(BeEmpty())
 		Expect(remote(ctx)).To(Equal(`"tcp:10.200.0.5:6642"`))
 		works(ctx, "n1")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is one for two networks that are created at once", func(ctx SpecContext) {
 		n := second
@@ -122,7 +123,7 @@ var _ = Describe("the place of OVN central", Label("central"), func() {
 		Expect(l.Lines(ctx, "docker", "ps", "-aq", "--filter", "label=owner="+lab.Owner)).To(HaveLen(2), "ovn-central and ovn-controller")
 		works(ctx, "n1")
 		works(ctx, "n2")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })
 
 var _ = Describe("OVN central", Label("central"), func() {
@@ -142,30 +143,30 @@ var _ = Describe("OVN central", Label("central"), func() {
 		works(ctx, "n2")
 		l.Container(ctx, "after", "n1")
 		l.Ping(ctx, "after", "before")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("takes an image, and the error says how to make it", func(ctx SpecContext) {
 		l.MustDocker(ctx, "tag", host.ImageCentral, "aside:1")
 		DeferCleanup(func(ctx SpecContext) {
 			l.MustDocker(ctx, "tag", "aside:1", host.ImageCentral)
 			l.MustDocker(ctx, "rmi", "aside:1")
-		}, NodeTimeout(20*time.Second))
+		}, suite.Hang)
 		l.MustDocker(ctx, "rmi", host.ImageCentral)
 		before := l.State(ctx)
 		Expect(l.NetworkError(ctx, first.Args()...)).To(SatisfyAll(ContainSubstring(host.ImageCentral), ContainSubstring("make images")))
 		Expect(l.Changes(ctx, before)).To(BeEmpty())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is not asked for while Open vSwitch is down", func(ctx SpecContext) {
 		Expect(l.StopOVS(ctx)).To(Succeed())
-		DeferCleanup(l.StartOVS, NodeTimeout(time.Minute)) // harmless where it runs
+		DeferCleanup(l.StartOVS, suite.Hang) // harmless where it runs
 		before := l.State(ctx)
 		Expect(l.NetworkError(ctx, first.Args()...)).To(MatchRegexp("(?i)open vswitch"))
 		Expect(l.Changes(ctx, before)).To(BeEmpty())
 		Expect(l.StartOVS(ctx)).To(Succeed())
 		l.Network(ctx, first)
 		works(ctx, "n1")
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("runs on without Docker's socket, and only making it takes the socket", func(ctx SpecContext) {
 		l.Network(ctx, first)
@@ -192,5 +193,5 @@ var _ = Describe("OVN central", Label("central"), func() {
 		Expect(err).To(MatchError(ContainSubstring("docker.sock")))
 		_, err = docker("start", "ovn-central")
 		Expect(err).NotTo(HaveOccurred())
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 })

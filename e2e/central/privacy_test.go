@@ -13,6 +13,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 // listDatabases asks a database server for its databases (RFC 7047, 4.1.1) by a tool that every host and container has.
@@ -31,7 +32,7 @@ var _ = Describe("the databases", Label("central"), func() {
 	onHost := []string{"timeout", "2", "busybox"}
 
 	DescribeTable("answer on their own host, and nobody else", func(spec SpecContext, n lab.Net, network, subnet, address string) {
-		ctx, cancel := context.WithTimeout(spec, 2*time.Minute)
+		ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 		defer cancel()
 		// The host at its most open: one where something else turned forwarding on before Docker did, so that Docker left
 		// the policy alone.
@@ -47,7 +48,7 @@ var _ = Describe("the databases", Label("central"), func() {
 		l.MustDocker(ctx, "run", "-d", "--name", "on-another", "--network", "another", "--ip", "172.29.0.77", host.ImageDemo)
 		for _, subnet := range []string{"172.29.0.0/24", subnet} {
 			neighbour.Must(ctx, "ip", "route", "replace", subnet, "via", l.Address())
-			DeferCleanup(func(ctx SpecContext) { neighbour.Must(ctx, "ip", "route", "delete", subnet) }, NodeTimeout(20*time.Second))
+			DeferCleanup(func(ctx SpecContext) { neighbour.Must(ctx, "ip", "route", "delete", subnet) }, suite.Hang)
 		}
 
 		By("proving that the host forwards for the neighbour, so that what follows is not the lack of a way")

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/ginkgo/v2"
-
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
@@ -14,19 +12,16 @@ import (
 
 func TestChurn(t *testing.T) { suite.Run(t, "churn") }
 
-var (
-	cluster host.Cluster
-	l       *lab.Lab
-)
-
-var _ = BeforeSuite(func(ctx SpecContext) {
-	byHand := host.Fresh("h1")
-	byHand.Bridge = true
-	cluster = suite.Up(ctx, host.Spec{Name: "churn", Hosts: []host.Options{byHand}})
-	l = lab.New(cluster.Hosts()[0])
-}, NodeTimeout(5*time.Minute))
+var l *lab.Lab
 
 var (
-	_ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))
-	_ = AfterEach(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(time.Minute))
+	_ = suite.Host(&l, suite.One("churn", byHand()), 5*time.Minute)
+	_ = suite.Clean(&l)
 )
+
+// byHand is a host whose bridge the administrator has made.
+func byHand() host.Options {
+	o := host.Fresh("h1")
+	o.Bridge = true
+	return o
+}

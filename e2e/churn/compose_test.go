@@ -2,12 +2,12 @@ package churn_test
 
 import (
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 // The README's Compose example; only the images are replaced, since there is no registry here.
@@ -60,5 +60,5 @@ var _ = Describe("the README's Compose example", Label("churn"), func() {
 		compose("exec", "-T", "web", "ping", "-c", "1", "-W", "2", "db")
 		compose("down", "-t", "0")
 		l.NothingLeft(ctx)
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 })

@@ -3,13 +3,13 @@ package devrun_test
 import (
 	"path/filepath"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 const (
@@ -38,7 +38,7 @@ var _ = Describe("the plugin in the foreground", Ordered, Label("devrun"), func(
 			_, err := l.Run(ctx, "test", "-S", socket)
 			g.Expect(err).NotTo(HaveOccurred())
 		})
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("obeys the README's commands under its own driver name, beside the installed plugin", func(ctx SpecContext) {
 		l.Network(ctx, lab.Net{Name: "dev", Driver: "ovs-dev", Subnet: "10.0.0.0/24", Switch: "ls-dev", Auto: true})
@@ -48,7 +48,7 @@ var _ = Describe("the plugin in the foreground", Ordered, Label("devrun"), func(
 			l.Container(ctx, network+"-2", network)
 			l.Ping(ctx, network+"-1", network+"-2")
 		}
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("keeps its state in its own folder", func(ctx SpecContext) {
 		endpoint := l.Endpoint(ctx, "dev-1", "dev")
@@ -56,14 +56,14 @@ var _ = Describe("the plugin in the foreground", Ordered, Label("devrun"), func(
 			ContainElement(data+"/networks/"+endpoint.NetworkID+".json"),
 			ContainElement(data+"/endpoints/"+endpoint.EndpointID+".json")))
 		Expect(l.StateFiles(ctx)).NotTo(ContainElement(ContainSubstring(endpoint.EndpointID)))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("prints its plans, ready to be pasted into a shell", func(ctx SpecContext) {
 		port := l.Endpoint(ctx, "dev-1", "dev").EndpointID
 		log := l.Must(ctx, "cat", logFile)
 		Expect(log).To(MatchRegexp(`ovn-nbctl .*lsp-add ls-dev ` + port))
 		Expect(log).To(MatchRegexp(`ovs-vsctl .*add-port br-int ocn` + port[:12]))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("answers its own status command, and the installed one's is another", func(ctx SpecContext) {
 		id := l.Endpoint(ctx, "dev-1", "dev").NetworkID
@@ -71,14 +71,14 @@ var _ = Describe("the plugin in the foreground", Ordered, Label("devrun"), func(
 		installed := l.Must(ctx, binary, "status")
 		Expect(installed).To(ContainSubstring("ls-installed"))
 		Expect(installed).NotTo(ContainSubstring(id[:12]))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("takes only its own rows away", func(ctx SpecContext) {
 		l.MustDocker(ctx, "rm", "-f", "dev-1", "dev-2")
 		l.MustDocker(ctx, "network", "rm", "dev")
 		Expect(strings.Fields(l.NBCtl(ctx, "--bare", "--columns=name", "list", "Logical_Switch"))).To(ConsistOf("ls-installed"))
 		l.Ping(ctx, "installed-1", "installed-2")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("removes its sockets when it ends", func(ctx SpecContext) {
 		stop()
@@ -90,5 +90,5 @@ var _ = Describe("the plugin in the foreground", Ordered, Label("devrun"), func(
 		l.Ping(ctx, "installed-3", "installed-1")
 		l.Clean(ctx)
 		Expect(l.Lines(ctx, "find", filepath.Join(data, "endpoints"), "-type", "f", "-name", "*.json")).To(BeEmpty())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })

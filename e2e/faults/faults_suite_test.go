@@ -4,7 +4,6 @@ package faults_test
 
 import (
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 
@@ -31,6 +30,6 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	for _, h := range cluster.Hosts() {
 		labs = append(labs, lab.New(h))
 	}
-}, NodeTimeout(5*time.Minute))
+}, suite.Hang)
 
-var _ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))
+var _ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, suite.Hang)

@@ -3,7 +3,6 @@ package harness_test
 
 import (
 	"testing"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 
@@ -24,4 +23,4 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		{Name: "h2", Docker: true, OVS: true, Bridge: true, Images: true},
 	}})
 	h1, h2 = cluster.Hosts()[0], cluster.Hosts()[1]
-}, NodeTimeout(5*time.Minute))
+}, suite.Hang)

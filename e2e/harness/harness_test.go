@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 // must returns the output of a command that has to succeed.
@@ -25,14 +26,14 @@ var _ = Describe("test hosts", Ordered, Label("harness"), func() {
 		Expect(must(h1.Run(ctx, "hostname"))).To(Equal("h1"))
 		must(h1.Run(ctx, "ping", "-c1", "-W2", h2.Address()))
 		must(h2.Run(ctx, "ping", "-c1", "-W2", h1.Address()))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("have no way out", func(ctx SpecContext) {
 		out, err := h1.Run(ctx, "ping", "-c1", "-W1", "192.0.2.1")
 		Expect(err).To(HaveOccurred(), out)
 		// but not the machine's links either
 		Expect(must(h1.Run(ctx, "ip", "-o", "link"))).NotTo(ContainSubstring("to-1"))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("report what failed, with its output", func(ctx SpecContext) {
 		_, err := h1.Run(ctx, "ls", "/nonexistent")
@@ -41,21 +42,21 @@ var _ = Describe("test hosts", Ordered, Label("harness"), func() {
 		Expect(err).To(BeAssignableToTypeOf(failed))
 		_, err = h1.Run(ctx, "no-such-program")
 		Expect(err).To(MatchError(ContainSubstring("not found")))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("end a command with its context", func(ctx SpecContext) {
 		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		defer cancel()
 		_, err := h1.Run(short, "sleep", "30")
 		Expect(err).To(MatchError(context.DeadlineExceeded))
-	}, NodeTimeout(10*time.Second))
+	}, suite.Hang)
 
 	It("run OVS as freshly installed, with a bridge only where one was asked for", func(ctx SpecContext) {
 		Expect(must(h1.Run(ctx, "ovs-vsctl", "list-br"))).To(BeEmpty())
 		Expect(must(h2.Run(ctx, "ovs-vsctl", "list-br"))).To(Equal("br-int"))
 		Expect(must(h1.Run(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id"))).
 			NotTo(Equal(must(h2.Run(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id"))))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("run a container, published to the other host", func(ctx SpecContext) {
 		must(h1.Docker(ctx, "run", "-d", "--name", "web", "-p", "8080:80", host.ImageDemo))
@@ -64,7 +65,7 @@ var _ = Describe("test hosts", Ordered, Label("harness"), func() {
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(out).To(ContainSubstring("hello"))
 		}).WithContext(ctx).WithTimeout(10 * time.Second).Should(Succeed())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("take files", func(ctx SpecContext) {
 		dir := GinkgoT().TempDir()
@@ -76,7 +77,7 @@ var _ = Describe("test hosts", Ordered, Label("harness"), func() {
 		Expect(must(h1.Run(ctx, "cat", "/run/made-by-a-test"))).To(Equal("in the host"))
 		Expect("/run/made-by-a-test").NotTo(BeAnExistingFile())
 		Expect(must(h1.RunInput(ctx, strings.NewReader("to stdin"), "cat"))).To(Equal("to stdin"))
-	}, NodeTimeout(20*time.Second))
+	}, suite.Hang)
 
 	It("keep their disks over a power-off, and nothing else", func(ctx SpecContext) {
 		id := must(h1.Docker(ctx, "inspect", "-f", "{{.Id}}", "web"))
@@ -95,7 +96,7 @@ var _ = Describe("test hosts", Ordered, Label("harness"), func() {
 		_, err = h1.Run(ctx, "ls", "/run/only-until-power-off")
 		Expect(err).To(HaveOccurred())
 		must(h2.Run(ctx, "ping", "-c1", "-W2", h1.Address()))
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("start, stop and kill Docker", func(ctx SpecContext) {
 		must(h1.Docker(ctx, "rm", "-f", "web"))
@@ -104,7 +105,7 @@ var _ = Describe("test hosts", Ordered, Label("harness"), func() {
 		_, err := h1.Docker(ctx, "version")
 		Expect(err).To(HaveOccurred())
 		Expect(h1.StartDocker(ctx)).To(Succeed())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("leave nothing when they go", func(ctx SpecContext) {
 		// a cluster of its own, since the suite's is still needed
@@ -113,5 +114,5 @@ var _ = Describe("test hosts", Ordered, Label("harness"), func() {
 		Expect(c.Leftovers()).NotTo(BeEmpty(), "what is looked for has to be found while the hosts run")
 		Expect(c.Down(ctx)).To(Succeed())
 		Expect(c.Leftovers()).To(BeEmpty())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ type view struct{ networks, endpoints map[string]string }
 func newView() view { return view{map[string]string{}, map[string]string{}} }
 
 // Agree proves that Docker, the plugin's files, OVN's northbound database, Open vSwitch and the host's links hold the same
-// networks and endpoints, row by row and in both directions.
+// networks, with their routers, and endpoints, row by row and in both directions.
 func (l *Lab) Agree(ctx context.Context) {
 	GinkgoHelper()
 	Soon(ctx, func(g Gomega) { g.Expect(l.Disagreements(ctx)).To(BeEmpty()) })
@@ -31,11 +32,11 @@ func (l *Lab) Agree(ctx context.Context) {
 func (l *Lab) Disagreements(ctx context.Context) []string {
 	GinkgoHelper()
 	var all []string
-	instance, stored, unfinished := l.storeView(ctx)
+	instance, stored, wired, unfinished := l.storeView(ctx)
 	all = append(all, unfinished...)
 	docker := l.dockerView(ctx)
 	all = append(all, compare("Docker", docker, "the state files", stored)...)
-	all = append(all, compare("the state files", stored, "OVN", l.northView(ctx, instance))...)
+	all = append(all, compare("the state files", view{wired, stored.endpoints}, "OVN", l.northView(ctx, instance))...)
 	all = append(all, l.hostDisagrees(ctx, instance, stored)...)
 	all = append(all, l.viewsDisagree(ctx, stored)...)
 	slices.Sort(all)
@@ -84,13 +85,28 @@ func (l *Lab) dockerView(ctx context.Context) view {
 		return v
 	}
 	var networks []struct {
-		ID         string `json:"Id"`
-		Options    map[string]string
+		ID      string `json:"Id"`
+		Options map[string]string
+		IPAM    struct {
+			Config []struct{ Subnet, Gateway string }
+		}
 		Containers map[string]struct{ EndpointID, MacAddress, IPv4Address, IPv6Address string }
 	}
 	Expect(json.Unmarshal([]byte(l.MustDocker(ctx, append([]string{"network", "inspect"}, ids...)...)), &networks)).To(Succeed())
 	for _, n := range networks {
-		v.networks[n.ID] = "switch " + n.Options["ovn.switch"]
+		w := wish{Switch: n.Options["ovn.switch"], Router: n.Options["ovn.router"], Role: n.Options["ovn.role"]}
+		for _, c := range n.IPAM.Config {
+			pool, err := netip.ParsePrefix(c.Subnet)
+			if err != nil {
+				continue // no pool: Docker gives no addresses
+			}
+			gateway, _, _ := strings.Cut(c.Gateway, "/")
+			if gateway == "" { // Docker shows only what was typed
+				gateway = pool.Masked().Addr().Next().String()
+			}
+			w.Subnets = append(w.Subnets, subnet{pool.Masked().String(), gateway})
+		}
+		v.networks[n.ID] = w.String()
 		for _, e := range n.Containers {
 			v.endpoints[e.EndpointID] = sentence(n.ID, e.MacAddress, []string{e.IPv4Address, e.IPv6Address})
 		}
@@ -98,45 +114,39 @@ func (l *Lab) dockerView(ctx context.Context) view {
 	return v
 }
 
-// storeView is what the state files say, and what of them is not finished.
-func (l *Lab) storeView(ctx context.Context) (instance string, v view, unfinished []string) {
+// storeView is what the state files say, what OVN has to hold of each network for that, and what of it is not finished.
+func (l *Lab) storeView(ctx context.Context) (instance string, v view, wired map[string]string, unfinished []string) {
 	GinkgoHelper()
-	v = newView()
+	v, wired = newView(), map[string]string{}
 	for _, file := range l.StateFiles(ctx) {
 		folder := path.Base(path.Dir(file))
 		if folder != "networks" && folder != "endpoints" && path.Base(file) != "instance.json" {
 			continue
 		}
-		var record struct {
+		var have struct {
 			Phase string
-			Data  struct {
-				UUID, ID, MAC string
-				NetworkID     string `json:"network_id"`
-				Addresses     []string
-				Deferred      bool
-				Options       struct{ Switch string }
-			}
+			Data  record
 		}
 		text, err := l.Run(ctx, "cat", file)
-		if err != nil || json.Unmarshal([]byte(text), &record) != nil {
+		if err != nil || json.Unmarshal([]byte(text), &have) != nil {
 			unfinished = append(unfinished, "state file "+file+" cannot be read")
 			continue
 		}
-		d := record.Data
+		d := have.Data
 		switch folder {
 		case "networks":
-			v.networks[d.ID] = "switch " + d.Options.Switch
+			v.networks[d.ID], wired[d.ID] = d.wish().String(), d.wiring()
 		case "endpoints":
 			v.endpoints[d.ID] = sentence(d.NetworkID, d.MAC, d.Addresses)
 		default:
 			instance = d.UUID
 			continue
 		}
-		if record.Phase != "ready" || d.Deferred {
-			unfinished = append(unfinished, fmt.Sprintf("%s %.12s is %s, deferred %t, in the state files", folder, d.ID, record.Phase, d.Deferred))
+		if have.Phase != "ready" || d.Deferred {
+			unfinished = append(unfinished, fmt.Sprintf("%s %.12s is %s, deferred %t, in the state files", folder, d.ID, have.Phase, d.Deferred))
 		}
 	}
-	return instance, v, unfinished
+	return instance, v, wired, unfinished
 }
 
 // table reads a table as the ctl programs print it in JSON.
@@ -144,7 +154,7 @@ func (l *Lab) table(ctx context.Context, argv ...string) []ovsdb.Row {
 	GinkgoHelper()
 	var t struct {
 		Headings []string
-		Data     [][]json.RawMessage
+		Data     [][]any
 	}
 	Expect(json.Unmarshal([]byte(l.Must(ctx, argv...)), &t)).To(Succeed())
 	var rows []ovsdb.Row
@@ -164,32 +174,84 @@ func (l *Lab) northView(ctx context.Context, instance string) view {
 	if _, err := l.Docker(ctx, "container", "inspect", "ovn-central"); err != nil {
 		return v
 	}
-	list := []string{"docker", "exec", "ovn-central", "ovn-nbctl", "--format=json", "list"}
-	on := map[string]string{}
-	for _, row := range l.table(ctx, append(list, "Logical_Switch")...) {
-		for key, value := range row.Map("external_ids") {
-			if id, is := strings.CutPrefix(key, "network-"); is && value == instance {
-				v.networks[id] += "switch " + row.String("name")
+	list := func(table string) []ovsdb.Row {
+		return l.table(ctx, "docker", "exec", "ovn-central", "ovn-nbctl", "--format=json", "list", table)
+	}
+	self := func(row ovsdb.Row) string { return row.UUIDs("_uuid")[0] }
+	says := map[string][]string{}                        // of a network
+	on, home := map[string]string{}, map[string]string{} // the switch of a port, and of a network
+	transits := map[string][]string{}                    // the networks of a transit switch
+	for _, row := range list("Logical_Switch") {
+		name := row.String("name")
+		for id := range users(row, instance) {
+			says[id] = append(says[id], "switch "+name)
+			home[id] = name
+			if _, is := row.Map("external_ids")["transit-"+id]; is {
+				transits[name] = append(transits[name], id)
 			}
 		}
 		for _, port := range row.UUIDs("ports") {
-			on[port] = row.String("name")
+			on[port] = name
 		}
 	}
-	for _, row := range l.table(ctx, append(list, "Logical_Switch_Port")...) {
+	peers := map[string]string{} // the switch of a router's port
+	for _, row := range list("Logical_Switch_Port") {
 		ids := row.Map("external_ids")
-		if ids["owner"] != Owner || ids["instance"] != instance {
+		switch {
+		case row.String("type") == "router":
+			peers[row.Map("options")["router-port"]] = on[self(row)]
+			continue
+		case row.String("type") == "localport": // no endpoint's
+			continue
+		case ids["owner"] != Owner || ids["instance"] != instance:
 			continue
 		}
 		addresses := strings.Fields(strings.Join(row.Strings("addresses"), " "))
 		if len(addresses) == 0 {
 			addresses = []string{"no MAC"}
 		}
-		says := sentence(ids["network_id"], addresses[0], addresses[1:])
-		if v.networks[ids["network_id"]] != "switch "+on[row.UUIDs("_uuid")[0]] {
-			says += ", on the switch of another network"
+		text := sentence(ids["network_id"], addresses[0], addresses[1:])
+		if home[ids["network_id"]] != on[self(row)] {
+			text += ", on the switch of another network"
 		}
-		v.endpoints[row.String("name")] += says
+		v.endpoints[row.String("name")] += text
+	}
+	of, gateway := map[string]string{}, map[string]string{} // the router of a port or route, the transit switch of a router
+	for _, row := range list("Logical_Router") {
+		name := row.String("name")
+		gateway[name] = row.Map("external_ids")["transit"]
+		for id := range users(row, instance) {
+			says[id] = append(says[id], "router "+name)
+		}
+		for _, held := range slices.Concat(row.UUIDs("ports"), row.UUIDs("static_routes")) {
+			of[held] = name
+		}
+	}
+	for _, row := range list("Logical_Router_Port") {
+		router, at, has := of[self(row)], peers[row.String("name")], row.Strings("networks")
+		needs := users(row, instance)
+		if at != "" && gateway[router] == at { // a gateway router's port goes with the switch, and is marked by nobody
+			for _, id := range transits[at] {
+				needs[id] = has
+			}
+		}
+		for id, addresses := range needs {
+			for _, a := range addresses {
+				text := place(router, a, at)
+				if !slices.Contains(has, a) {
+					text += " by its mark only"
+				}
+				says[id] = append(says[id], text)
+			}
+		}
+	}
+	for _, row := range list("Logical_Router_Static_Route") {
+		for id := range users(row, instance) {
+			says[id] = append(says[id], route(of[self(row)], row.String("ip_prefix"), row.String("nexthop")))
+		}
+	}
+	for id, all := range says {
+		v.networks[id] = sentences(all)
 	}
 	return v
 }
@@ -207,7 +269,7 @@ func (l *Lab) hostDisagrees(ctx context.Context, instance string, stored view) [
 	ports := map[string]string{}
 	for _, row := range l.table(ctx, "ovs-vsctl", "--format=json", "--columns=name,external_ids,error", "list", "Interface") {
 		ids, name := row.Map("external_ids"), row.String("name")
-		if ids["owner"] != Owner {
+		if ids["owner"] != Owner || ids["endpoint_id"] == "" { // the host's own interface is no endpoint's
 			continue
 		}
 		if ids["instance"] != instance {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strings"
@@ -15,6 +16,9 @@ import (
 type Net struct {
 	Name   string
 	Subnet string
+	// Gateway is the subnet's first address if empty: Docker chooses it.
+	Gateway string
+	// Switch is left out if empty, as transit networks may.
 	Switch string
 	// Auto sets ovn.auto_create.
 	Auto bool
@@ -30,24 +34,29 @@ type Net struct {
 
 // Args are the arguments of docker.
 func (n Net) Args() []string {
-	or := func(value, fallback string) string {
-		if value == "" {
-			return fallback
-		}
-		return value
-	}
-	args := []string{"network", "create", "--driver", or(n.Driver, host.PluginName)}
+	args := []string{"network", "create", "--driver", cmp.Or(n.Driver, host.PluginName)}
 	if n.Subnet != "" {
 		args = append(args, "--subnet", n.Subnet)
 	}
-	options := []string{"ovn.switch=" + n.Switch, "ovn.nb_connection=" + or(n.NB, NB), "ovn.sb_connection=" + or(n.SB, SB)}
-	if n.Auto {
-		options = append(options, "ovn.auto_create=true")
+	if n.Gateway != "" {
+		args = append(args, "--gateway", n.Gateway)
 	}
-	for _, o := range append(options, n.Options...) {
+	for _, o := range n.DriverOptions() {
 		args = append(args, "--opt", o)
 	}
 	return append(append(args, n.Flags...), n.Name)
+}
+
+// DriverOptions are all driver options, KEY=VALUE.
+func (n Net) DriverOptions() []string {
+	options := []string{"ovn.nb_connection=" + cmp.Or(n.NB, NB), "ovn.sb_connection=" + cmp.Or(n.SB, SB)}
+	if n.Switch != "" {
+		options = append(options, "ovn.switch="+n.Switch)
+	}
+	if n.Auto {
+		options = append(options, "ovn.auto_create=true")
+	}
+	return append(options, n.Options...)
 }
 
 // Network creates a network and returns its id.

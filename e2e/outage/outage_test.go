@@ -11,6 +11,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 var n1 = lab.Net{Name: "n1", Subnet: "10.0.0.0/24", Switch: "ls-1", Auto: true}
@@ -63,18 +64,18 @@ var _ = Describe("dockerd", Label("outage"), func() {
 		Expect(l.StartDocker(ctx)).To(Succeed())
 		reach(ctx, names...)
 		goesOn(ctx, names...)
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("is stopped and started", func(ctx SpecContext) {
 		names := always(ctx, 2)
 		Expect(l.RestartDocker(ctx)).To(Succeed())
 		reach(ctx, names...)
 		goesOn(ctx, names...)
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("is killed under containers that live on", func(ctx SpecContext) {
 		liveRestore(ctx, true)
-		DeferCleanup(func(ctx SpecContext) { liveRestore(ctx, false) }, NodeTimeout(time.Minute))
+		DeferCleanup(func(ctx SpecContext) { liveRestore(ctx, false) }, suite.Hang)
 		names := always(ctx, 2)
 		traffic := l.Traffic(ctx, names[0], names[1], "n1")
 		Expect(l.KillDocker(ctx)).To(Succeed())
@@ -88,7 +89,7 @@ var _ = Describe("dockerd", Label("outage"), func() {
 		l.Must(ctx, "kill", "-9", pid)
 		Expect(l.StartDocker(ctx)).To(Succeed())
 		goesOn(ctx, names[0])
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 })
 
 // liveRestore sets whether containers outlive dockerd.
@@ -126,7 +127,7 @@ var _ = Describe("OVN central", Label("outage"), func() {
 		l.MustDocker(ctx, "start", "ovn-central")
 		goesOn(ctx, names[:2]...)
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(3*time.Minute))
+	}, suite.Hang)
 
 	It("is removed, and made again with what it held", func(ctx SpecContext) {
 		names := always(ctx, 2)
@@ -137,7 +138,7 @@ var _ = Describe("OVN central", Label("outage"), func() {
 		reach(ctx, append(names, "meanwhile")...)
 		goesOn(ctx, names...)
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 
 	It("is removed with its volume, and filled again", func(ctx SpecContext) {
 		names := always(ctx, 2)
@@ -150,7 +151,7 @@ var _ = Describe("OVN central", Label("outage"), func() {
 		reach(ctx, names...)
 		goesOn(ctx, names...)
 		Expect(traffic.Ends(ctx).Longest).To(BeNumerically("<", 10*time.Second))
-	}, NodeTimeout(2*time.Minute))
+	}, suite.Hang)
 })
 
 // centralIsBack waits until the plugin has made OVN central again.
@@ -161,13 +162,13 @@ func centralIsBack(ctx context.Context) {
 }
 
 var _ = Describe("the host", Label("outage"), func() {
-	It("loses its power, and boots with OVN in containers beside their users", func(ctx SpecContext) {
+	It("loses its power, and boots with OVN in containers beside their users", suite.Alone, func(ctx SpecContext) {
 		names := always(ctx, 6)
 		before := bootTime(ctx)
 		By("the same with containers on a bridge network, for comparison")
 		l.RemoveContainers(ctx)
 		l.MustDocker(ctx, "network", "create", "plain")
-		DeferCleanup(func(ctx SpecContext) { l.MustDocker(ctx, "network", "rm", "plain") }, NodeTimeout(time.Minute))
+		DeferCleanup(func(ctx SpecContext) { l.MustDocker(ctx, "network", "rm", "plain") }, suite.Hang)
 		for _, name := range names {
 			l.MustDocker(ctx, "run", "-d", "--name", name, "--network", "plain", "--restart", "always", host.ImageDemo)
 		}
@@ -175,7 +176,7 @@ var _ = Describe("the host", Label("outage"), func() {
 		AddReportEntry("boot", fmt.Sprintf("Docker's API after %s with six containers on an OVN network, after %s with six on a bridge", before, plain))
 		GinkgoWriter.Println("boot: OVN", before, "bridge", plain)
 		Expect(before-plain).To(BeNumerically("<", 3*time.Second), "the API is not held up")
-	}, NodeTimeout(3*time.Minute))
+	}, suite.Hang)
 })
 
 // bootTime cuts the host's power, boots it, and returns how long Docker's API took; containers on n1 must then reach each

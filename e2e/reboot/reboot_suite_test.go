@@ -29,6 +29,6 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 }, NodeTimeout(15*time.Minute))
 
 var (
-	_ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))
-	_ = AfterEach(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(2*time.Minute))
+	_ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, suite.Hang)
+	_ = AfterEach(func(ctx SpecContext) { l.Clean(ctx) }, suite.Hang)
 )

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 var n1 = lab.Net{Name: "n1", Subnet: "10.0.0.0/24", Switch: "ls-1", Auto: true}
@@ -76,7 +77,7 @@ var _ = Describe("a host with a kernel of its own", Label("reboot"), func() {
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		By("with flows that the kernel itself has used")
 		Expect(l.Must(ctx, "ovs-dpctl", "show", "system@ovs-system")).To(MatchRegexp(`lookups: hit:[1-9]\d{2,}`))
-	}, NodeTimeout(5*time.Minute))
+	}, suite.Hang)
 
 	It("is rebooted, and containers that always run are back as they were", func(ctx SpecContext) {
 		comesBack(ctx, l.Host.(host.Rebooter).Reboot)
@@ -144,12 +145,12 @@ func comesBack(ctx context.Context, restart func(ctx context.Context) error) {
 }
 
 var _ = DescribeTable("goes on when the clock jumps", Label("reboot"), func(spec SpecContext, by time.Duration) {
-	ctx, cancel := context.WithTimeout(spec, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 	defer cancel()
 	always(ctx, "web1", "web2")
 	agree(ctx)
 	before := owned(ctx)
-	DeferCleanup(func(ctx SpecContext) { setClock(ctx, time.Now()) }, NodeTimeout(time.Minute))
+	DeferCleanup(func(ctx SpecContext) { setClock(ctx, time.Now()) }, suite.Hang)
 	traffic := l.Traffic(ctx, "web1", "web2", "n1")
 
 	By("while all runs")

@@ -5,12 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 // The README's example of what persists, step by step. Where Docker has no such command, the nearest one that does the same.
@@ -57,7 +57,7 @@ var _ = It("persists, as the example in the documentation says", Label("recovery
 		Expect(l.Must(ctx, "cat", file)).To(ContainSubstring(`"checksum": "sha256:`))
 	}
 	l.Agree(ctx)
-}, NodeTimeout(time.Minute))
+}, suite.Hang)
 
 // upgrade runs what make upgrade does, by the very script, with the plugin that was built.
 func upgrade(ctx SpecContext) {
@@ -66,7 +66,7 @@ func upgrade(ctx SpecContext) {
 	for _, part := range []string{"hack/env.sh", "hack/plugin.sh", "build/plugin"} {
 		Expect(l.CopyIn(ctx, filepath.Join(host.Top(), part), filepath.Join(top, part))).To(Succeed())
 	}
-	DeferCleanup(func(ctx SpecContext) { l.Must(ctx, "rm", "-rf", top) }, NodeTimeout(time.Minute))
+	DeferCleanup(func(ctx SpecContext) { l.Must(ctx, "rm", "-rf", top) }, suite.Hang)
 	By("with a build that is another one")
 	config, err := os.ReadFile(filepath.Join(host.Top(), "build/plugin/config.json"))
 	Expect(err).NotTo(HaveOccurred())

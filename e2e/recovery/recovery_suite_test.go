@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	. "github.com/onsi/ginkgo/v2"
-
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
@@ -14,17 +12,9 @@ import (
 
 func TestRecovery(t *testing.T) { suite.Run(t, "recovery") }
 
-var (
-	cluster host.Cluster
-	l       *lab.Lab
-)
-
-var _ = BeforeSuite(func(ctx SpecContext) {
-	cluster = suite.Up(ctx, host.Spec{Name: "recovery", Hosts: []host.Options{host.Fresh("h1")}})
-	l = lab.New(cluster.Hosts()[0])
-}, NodeTimeout(5*time.Minute))
+var l *lab.Lab
 
 var (
-	_ = AfterEach(func(ctx SpecContext) { suite.Explain(ctx, cluster) }, NodeTimeout(time.Minute))
-	_ = AfterEach(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(2*time.Minute))
+	_ = suite.Host(&l, suite.One("recovery", host.Fresh("h1")), 5*time.Minute)
+	_ = suite.Clean(&l)
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 var n1 = lab.Net{Name: "n1", Subnet: "10.0.0.0/24", Switch: "ls-1", Auto: true}
@@ -41,7 +42,7 @@ func goesOn(ctx context.Context, address string) {
 // logged is how much of Docker's log there was before the spec.
 var logged int
 
-var _ = BeforeEach(func(ctx SpecContext) { logged = len(l.Lines(ctx, "cat", "/var/log/dockerd.log")) }, NodeTimeout(time.Minute))
+var _ = BeforeEach(func(ctx SpecContext) { logged = len(l.Lines(ctx, "cat", "/var/log/dockerd.log")) }, suite.Hang)
 
 // log is the plugin's part of Docker's log, of this spec.
 func log(ctx context.Context) string {
@@ -64,7 +65,7 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 		goesOn(ctx, "10.0.0.4")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		Expect(log(ctx)).To(MatchRegexp(`state restored.*networks\W+1\W+endpoints\W+2`))
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is killed, and dockerd starts it again", func(ctx SpecContext) {
 		traffic := running(ctx)
@@ -86,7 +87,7 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 		})
 		goesOn(ctx, "10.0.0.4")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("loses its data directory", func(ctx SpecContext) {
 		traffic := running(ctx)
@@ -98,7 +99,7 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 		goesOn(ctx, "10.0.0.4")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		Expect(log(ctx)).To(MatchRegexp("restored from what Docker knows.*network n1"))
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is not there while containers and networks are removed, and cleans up when it is", func(ctx SpecContext) {
 		l.Network(ctx, n1)
@@ -124,12 +125,12 @@ var _ = Describe("the plugin", Label("recovery"), func() {
 		l.Agree(ctx)
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		Expect(l.NBCtl(ctx, "--bare", "--columns=name", "list", "Logical_Switch")).To(SatisfyAll(ContainSubstring("ls-1"), ContainSubstring("ls-2")))
-	}, NodeTimeout(3*time.Minute))
+	}, suite.Hang)
 })
 
 var _ = Describe("an administrator", Label("recovery"), func() {
 	DescribeTable("deletes by accident what the plugin made", func(spec SpecContext, remove func(ctx context.Context)) {
-		ctx, cancel := context.WithTimeout(spec, time.Minute)
+		ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 		defer cancel()
 		traffic := running(ctx)
 		l.Agree(ctx)
@@ -162,7 +163,7 @@ var _ = Describe("an administrator", Label("recovery"), func() {
 		Expect(out).To(ContainSubstring("logical switch port made"))
 		traffic.Ends(ctx)
 		l.Agree(ctx)
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("has rows of another plugin in the same database, which stay", func(ctx SpecContext) {
 		running(ctx)
@@ -178,7 +179,7 @@ var _ = Describe("an administrator", Label("recovery"), func() {
 		l.RemoveNetworks(ctx)
 		Expect(l.NBCtl(ctx, "--bare", "--columns=name", "list", "Logical_Switch")).To(SatisfyAll(ContainSubstring("theirs"), ContainSubstring("ls-1")), "others use them")
 		l.NBCtl(ctx, "ls-del", "theirs", "--", "ls-del", "ls-1")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })
 
 var _ = Describe("Open vSwitch", Label("recovery"), func() {
@@ -188,7 +189,7 @@ var _ = Describe("Open vSwitch", Label("recovery"), func() {
 		Expect(l.StartOVS(ctx)).To(Succeed())
 		Expect(traffic.Ends(ctx).Longest).To(BeNumerically("<", 15*time.Second))
 		goesOn(ctx, "10.0.0.4")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("loses its database", func(ctx SpecContext) {
 		traffic := running(ctx)
@@ -197,7 +198,7 @@ var _ = Describe("Open vSwitch", Label("recovery"), func() {
 		Expect(l.StartOVS(ctx)).To(Succeed())
 		Expect(traffic.Ends(ctx).Longest).To(BeNumerically("<", 20*time.Second))
 		goesOn(ctx, "10.0.0.4")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("loses the switch daemon alone", func(ctx SpecContext) {
 		traffic := running(ctx)
@@ -207,7 +208,7 @@ var _ = Describe("Open vSwitch", Label("recovery"), func() {
 		Expect(l.StartOVS(ctx)).To(Succeed())
 		Expect(traffic.Ends(ctx).Longest).To(BeNumerically("<", 15*time.Second))
 		goesOn(ctx, "10.0.0.4")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })
 
 var _ = Describe("ovn-controller", Label("recovery"), func() {
@@ -217,7 +218,7 @@ var _ = Describe("ovn-controller", Label("recovery"), func() {
 		l.MustDocker(ctx, "start", "ovn-controller")
 		goesOn(ctx, "10.0.0.4")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is stopped while containers start and stop", func(ctx SpecContext) {
 		traffic := running(ctx)
@@ -236,7 +237,7 @@ var _ = Describe("ovn-controller", Label("recovery"), func() {
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		l.MustDocker(ctx, "rm", "-f", "late", "later")
 		goesOn(ctx, "10.0.0.4")
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is removed, and made again", func(ctx SpecContext) {
 		traffic := running(ctx)
@@ -245,5 +246,5 @@ var _ = Describe("ovn-controller", Label("recovery"), func() {
 			WithContext(ctx).WithTimeout(30 * time.Second).WithPolling(time.Second).Should(Succeed())
 		goesOn(ctx, "10.0.0.4")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })

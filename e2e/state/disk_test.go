@@ -10,6 +10,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 const (
@@ -28,9 +29,9 @@ func foreground(ctx context.Context) {
 	Expect(l.CopyIn(ctx, filepath.Join(host.PluginDir(), "..", "ovs-container-network"), binary)).To(Succeed())
 	l.Must(ctx, "mkdir", "-p", data, filepath.Dir(socket))
 	l.Must(ctx, "mount", "-t", "tmpfs", "-o", "size=512k", "none", data)
-	DeferCleanup(func(ctx SpecContext) { l.Must(ctx, "umount", data); l.Must(ctx, "rm", "-rf", filepath.Dir(data)) }, NodeTimeout(time.Minute))
+	DeferCleanup(func(ctx SpecContext) { l.Must(ctx, "umount", data); l.Must(ctx, "rm", "-rf", filepath.Dir(data)) }, suite.Hang)
 	start(ctx, socket, control)
-	DeferCleanup(func(ctx SpecContext) { l.Clean(ctx) }, NodeTimeout(time.Minute))
+	DeferCleanup(func(ctx SpecContext) { l.Clean(ctx) }, suite.Hang)
 }
 
 // start starts a plugin, to end with the spec, and returns when it listens.
@@ -73,19 +74,19 @@ var _ = Describe("a data directory", func() {
 		l.Container(ctx, "web2", "n1")
 		l.Ping(ctx, "web2", "web1")
 		l.Network(ctx, second)
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("that turns read-only keeps what it holds, and says so", func(ctx SpecContext) {
 		traffic := connected(ctx)
 		l.Must(ctx, "mount", "-o", "remount,ro", data)
-		DeferCleanup(func(ctx SpecContext) { l.Must(ctx, "mount", "-o", "remount,rw", data) }, NodeTimeout(time.Minute))
+		DeferCleanup(func(ctx SpecContext) { l.Must(ctx, "mount", "-o", "remount,rw", data) }, suite.Hang)
 		_, err := l.Docker(ctx, run...)
 		Expect(err).To(MatchError(ContainSubstring("read-only file system")))
 		l.MustDocker(ctx, "rm", "-f", "late")
 		l.Must(ctx, "mount", "-o", "remount,rw", data)
 		works(ctx)
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("belongs to one plugin: a second one refuses every request, and says why", func(ctx SpecContext) {
 		traffic := connected(ctx)
@@ -94,7 +95,7 @@ var _ = Describe("a data directory", func() {
 		Expect(text).To(SatisfyAll(ContainSubstring("in use by another process"), ContainSubstring("PLUGIN_DATA_DIR")))
 		works(ctx)
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("is each plugin's own: two on one database leave each other's rows alone", func(ctx SpecContext) {
 		traffic := connected(ctx)
@@ -109,7 +110,7 @@ var _ = Describe("a data directory", func() {
 		l.MustDocker(ctx, "rm", "-f", "theirs1", "theirs2")
 		l.MustDocker(ctx, "network", "rm", "n2")
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("does not make the host two chassis: a second plugin that names other databases is told of the first's", func(ctx SpecContext) {
 		traffic := connected(ctx)
@@ -124,5 +125,5 @@ var _ = Describe("a data directory", func() {
 		Expect(l.MustDocker(ctx, "exec", "other-central", "ovn-nbctl", "ls-list")).To(BeEmpty(), "nothing of it is left there")
 		works(ctx)
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })

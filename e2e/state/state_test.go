@@ -11,6 +11,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
 var n1 = lab.Net{Name: "n1", Subnet: "10.0.0.0/24", Switch: "ls-1", Auto: true}
@@ -55,7 +56,7 @@ func report(ctx context.Context) string {
 }
 
 var _ = DescribeTable("a state file that is", func(spec SpecContext, keepsBackup bool, damage string) {
-	ctx, cancel := context.WithTimeout(spec, time.Minute)
+	ctx, cancel := context.WithTimeout(spec, time.Duration(suite.Hang))
 	defer cancel()
 	traffic := running(ctx)
 	damaged := files(ctx)
@@ -95,7 +96,7 @@ var _ = It("is the instance's alone that is damaged, and its rows stay its own",
 	Expect(l.Must(ctx, "jq", "-r", ".data.uuid", instance)).To(Equal(uuid))
 	l.Must(ctx, "rm", instance+".backup")
 	Expect(traffic.Ends(ctx).Lost).To(BeZero())
-}, NodeTimeout(time.Minute))
+}, suite.Hang)
 
 var _ = It("belongs to another user, and is read all the same", func(ctx SpecContext) {
 	traffic := running(ctx)
@@ -109,7 +110,7 @@ var _ = It("belongs to another user, and is read all the same", func(ctx SpecCon
 	works(ctx)
 	Expect(traffic.Ends(ctx).Lost).To(BeZero())
 	Expect(report(ctx)).NotTo(ContainSubstring("rebuilt"))
-}, NodeTimeout(time.Minute))
+}, suite.Hang)
 
 // mode sets PLUGIN_RECOVERY_MODE of the disabled plugin.
 func mode(ctx context.Context, m string) {
@@ -126,7 +127,7 @@ var _ = Describe("the recovery mode", func() {
 			mode(ctx, "strict")
 			l.Must(ctx, "truncate", "-s", "100", damaged)
 		})
-		DeferCleanup(func(ctx SpecContext) { while(ctx, func() { mode(ctx, "lenient") }) }, NodeTimeout(time.Minute))
+		DeferCleanup(func(ctx SpecContext) { while(ctx, func() { mode(ctx, "lenient") }) }, suite.Hang)
 		text := l.NetworkError(ctx, lab.Net{Name: "n2", Subnet: "10.2.0.0/24", Switch: "ls-2"}.Args()...)
 		Expect(text).To(SatisfyAll(ContainSubstring("strict"), ContainSubstring(path.Base(damaged)), ContainSubstring("PLUGIN_RECOVERY_MODE=lenient")))
 		Expect(report(ctx)).To(ContainSubstring("refuses all requests"))
@@ -135,7 +136,7 @@ var _ = Describe("the recovery mode", func() {
 		l.Agree(ctx)
 		works(ctx)
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 
 	It("skip starts without the files, keeps them aside, and rebuilds what Docker knows", func(ctx SpecContext) {
 		traffic := running(ctx)
@@ -150,5 +151,5 @@ var _ = Describe("the recovery mode", func() {
 			mode(ctx, "lenient")
 			l.Must(ctx, "sh", "-c", "rm "+path.Join(l.DataDir(ctx), "*", "*.backup"))
 		})
-	}, NodeTimeout(time.Minute))
+	}, suite.Hang)
 })

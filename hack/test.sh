@@ -49,6 +49,10 @@ unit)
 integration)
 	need_root make test-integration
 	"$root/hack/testhost-image.sh" >/dev/null
+	mkdir -p "$build"
+	export E2E_FAILURES=$build/e2e-failures
+	: >"$E2E_FAILURES"
+	trap '[ ! -s "$E2E_FAILURES" ] || { echo "What failed:" && cat "$E2E_FAILURES"; } >&2' EXIT
 	# -count=1: what these tests depend on is not in Go's view, so that a cached result means nothing.
 	E2E_LABELS='!alone' go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/...
 	# What compares times does so with nothing beside it (suite.Alone).

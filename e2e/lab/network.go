@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -183,9 +184,31 @@ func (l *Lab) RemoveContainers(ctx context.Context) {
 // RemoveNetworks removes all networks of the plugin.
 func (l *Lab) RemoveNetworks(ctx context.Context) {
 	GinkgoHelper()
-	if ids := l.ours(ctx); len(ids) > 0 {
-		l.MustDocker(ctx, append([]string{"network", "rm"}, ids...)...)
+	ids := l.ours(ctx)
+	if len(ids) == 0 {
+		return
 	}
+	_, err := l.Docker(ctx, append([]string{"network", "rm"}, ids...)...)
+	if err != nil && strings.Contains(err.Error(), "has active endpoints") {
+		l.recount(ctx)
+		ids = l.ours(ctx)
+		_, err = l.Docker(ctx, append([]string{"network", "rm"}, ids...)...)
+	}
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// recount proves that Docker has miscounted a network's endpoints, and has it count them again. The engine takes one from the
+// count without a lock, so that of two endpoints removed at the same time one may stay in it for ever, whatever the driver
+// (moby/moby#42119); it counts anew when it starts.
+func (l *Lab) recount(ctx context.Context) {
+	GinkgoHelper()
+	for _, id := range l.ours(ctx) {
+		Expect(l.MustDocker(ctx, "network", "inspect", "-f", "{{len .Containers}}", id)).To(Equal("0"), "containers on network %s", id)
+	}
+	endpoints := slices.DeleteFunc(l.Records(ctx), func(name string) bool { return !strings.Contains(name, "/data/endpoints/") })
+	Expect(endpoints).To(BeEmpty(), "endpoints of the plugin")
+	AddReportEntry("Docker counts endpoints that nobody has (moby/moby#42119): restarted")
+	Expect(l.RestartDocker(ctx)).To(Succeed())
 }
 
 // Clean removes all containers and all networks of the plugin, OVN excepted, and proves that nothing of them is left.

@@ -5,8 +5,10 @@ package suite
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +41,27 @@ func RunWithin(t *testing.T, name string, limit time.Duration) {
 	config.Timeout = limit
 	config.LabelFilter = cmp.Or(config.LabelFilter, os.Getenv("E2E_LABELS"))
 	reporter.Succinct = !testing.Verbose()
+	ReportAfterSuite("failures", noteFailures)
 	RunSpecs(t, name, config, reporter)
+}
+
+// noteFailures adds what failed to the file that E2E_FAILURES names: several suites write to one output, where a failure and
+// what was printed about it are far from the end, and far from each other.
+func noteFailures(report Report) {
+	path := os.Getenv("E2E_FAILURES")
+	var text strings.Builder
+	for _, spec := range report.SpecReports {
+		if spec.Failed() {
+			fmt.Fprintf(&text, "%s: %s\n%s\n%s\n\n", report.SuiteDescription, spec.FullText(), spec.FailureLocation(), spec.FailureMessage())
+		}
+	}
+	if path == "" || text.Len() == 0 {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	Expect(err).NotTo(HaveOccurred())
+	defer f.Close() //nolint:errcheck // written below, or the suite fails
+	Expect(f.WriteString(text.String())).To(Equal(text.Len()))
 }
 
 // Require skips, or in CI fails, when hosts cannot be made here.

@@ -90,12 +90,15 @@ func (d *Driver) onChassis(ctx context.Context, n *topology.Network) error {
 		return err
 	}
 	defer unlock()
+	reading, end := context.WithCancel(ctx)
+	defer end()
+	ahead := d.Records.LookAhead(reading, *n)
 	done, err := d.Records.SetUp(ctx, n)
 	if err == nil {
 		err = d.Central.EnsureController(ctx, n.Options.AutoCreate)
 	}
 	if err == nil {
-		err = d.Records.AddNetwork(ctx, *n)
+		err = d.Records.AddNetwork(ctx, *n, ahead)
 	}
 	if err == nil {
 		return nil

@@ -167,7 +167,7 @@ func TestOneSwitchWithoutTheChassisLock(t *testing.T) {
 		parallel(10, func(i int) {
 			mine := n.Data
 			mine.ID = id(2 + i)
-			if err := p.records.AddNetwork(t.Context(), mine); err != nil {
+			if err := p.records.AddNetwork(t.Context(), mine, nil); err != nil {
 				t.Error(err)
 			}
 		}).Wait()

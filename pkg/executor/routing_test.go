@@ -285,7 +285,7 @@ func walk(t *testing.T, run *executor.Executor, north string, random *rand.Rand)
 			continue
 		}
 		before := dump(t, north, ovsdb.Northbound)
-		if err := r.AddNetwork(ctx, n); err != nil {
+		if err := r.AddNetwork(ctx, n, nil); err != nil {
 			if !strings.Contains(err.Error(), "overlaps") {
 				t.Fatalf("creating %s after %q: %v", n.ID, steps, err)
 			}

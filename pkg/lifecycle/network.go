@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,10 +34,40 @@ func (r *Records) Known() []topology.Network {
 	return all
 }
 
+// Ahead is a look at the northbound database that began before the network's
+// turn came, while the host was seen to. What is made of any look is guarded
+// against what changed since, so that an old one costs another try at most.
+type Ahead struct {
+	asked   ovsdb.Transaction
+	results []ovsdb.Result
+	err     error
+	done    chan struct{}
+}
+
+// LookAhead begins the look that AddNetwork needs.
+func (r *Records) LookAhead(ctx context.Context, n topology.Network) *Ahead {
+	a := &Ahead{asked: n.Look(r.Known()), done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.results, a.err = r.Run.Transact(ctx, a.asked)
+	}()
+	return a
+}
+
+// ask reads what a network is settled on; a look ahead serves if it asked for the
+// same.
+func (r *Records) ask(ctx context.Context, asked ovsdb.Transaction, ahead *Ahead) ([]ovsdb.Result, error) {
+	if ahead == nil || !reflect.DeepEqual(asked, ahead.asked) {
+		return r.Run.Transact(ctx, asked)
+	}
+	<-ahead.done
+	return ahead.results, ahead.err
+}
+
 // look reads what a network is settled on, together with the other networks.
-func (r *Records) look(ctx context.Context, n topology.Network) (ovn.Seen, []topology.Network, error) {
+func (r *Records) look(ctx context.Context, n topology.Network, ahead *Ahead) (ovn.Seen, []topology.Network, error) {
 	known := r.Known()
-	results, err := r.Run.Transact(ctx, n.Look(known))
+	results, err := r.ask(ctx, n.Look(known), ahead)
 	if err != nil {
 		return ovn.Seen{}, nil, fmt.Errorf("reading logical switch %q: %w", n.Switch(), err)
 	}
@@ -58,8 +89,9 @@ func (r *Records) look(ctx context.Context, n topology.Network) (ovn.Seen, []top
 }
 
 // AddNetwork makes the network in OVN and stores it, or leaves nothing. What
-// cannot be taken back after a failure is stored as "deleting".
-func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
+// cannot be taken back after a failure is stored as "deleting". There need be no
+// look ahead.
+func (r *Records) AddNetwork(ctx context.Context, n topology.Network, ahead *Ahead) error {
 	unlock, err := r.lockNorth(ctx, n.NB)
 	if err != nil {
 		return err
@@ -71,7 +103,7 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network) error {
 		}
 		return fmt.Errorf("network %q is still being removed: create it again under a new id", n.ID)
 	}
-	if n, err = r.makeSwitch(ctx, n); err != nil {
+	if n, err = r.makeSwitch(ctx, n, ahead); err != nil {
 		var refused *refusal
 		if errors.As(err, &refused) {
 			return errors.Join(refused.reason, r.dropNetwork(n.ID)) // nothing was done
@@ -96,9 +128,10 @@ func (r *refusal) Error() string { return r.reason.Error() }
 // makeSwitch stores the network as "pending", makes its logical switch, or its
 // use of one, and returns it with the identity of its database. Another plugin
 // may make the switch at the same time: then it is looked at again.
-func (r *Records) makeSwitch(ctx context.Context, asked topology.Network) (topology.Network, error) {
+func (r *Records) makeSwitch(ctx context.Context, asked topology.Network, ahead *Ahead) (topology.Network, error) {
 	for try := 1; ; try++ {
-		seen, known, err := r.look(ctx, asked)
+		seen, known, err := r.look(ctx, asked, ahead)
+		ahead = nil
 		if err != nil {
 			return asked, &refusal{err}
 		}

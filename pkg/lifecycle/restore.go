@@ -30,7 +30,7 @@ func (r *Records) RestoreNetwork(ctx context.Context, id string) (bool, error) {
 	made := false
 	err = r.atNorth(ctx, n.NB, func(ctx context.Context) error {
 		for try := 1; ; try++ {
-			seen, known, err := r.look(ctx, *n)
+			seen, known, err := r.look(ctx, *n, nil)
 			if err != nil {
 				return err
 			}
@@ -170,7 +170,7 @@ func (r *Records) AdoptNetwork(ctx context.Context, n topology.Network) error {
 		return nil
 	}
 	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
-		seen, known, err := r.look(ctx, n)
+		seen, known, err := r.look(ctx, n, nil)
 		if err != nil {
 			return err
 		}

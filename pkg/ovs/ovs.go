@@ -43,6 +43,19 @@ func BridgeDatapath(b Bridge, datapath, old string) plan.Op {
 	}
 }
 
+// BridgeSecure has a bridge do nothing but what ovn-controller tells it to, which
+// that sets itself when it finds another mode (ovn-controller.c, update_br_int).
+// It then has flows there already if it was fast, and ovs-vswitchd drops all
+// flows when the mode changes (connmgr.c, connmgr_set_fail_mode): they are lost
+// until ovn-controller starts again. So the mode must be there before it is, and
+// is not taken back.
+func BridgeSecure(b Bridge) plan.Op {
+	return plan.Op{Do: []string{"set", "Bridge", string(b), "fail_mode=" + Secure}}
+}
+
+// Secure is the fail mode of an integration bridge.
+const Secure = "secure"
+
 // BridgeTouch changes a bridge in a way that means nothing, and back: an
 // invocation that waits for ovs-vswitchd has to change something.
 func BridgeTouch(b Bridge) plan.Op {
@@ -104,6 +117,7 @@ type Chassis struct {
 // BridgeRow is a bridge that is there.
 type BridgeRow struct {
 	Datapath    string // "" means "system"
+	FailMode    string // "" means "standalone"
 	ExternalIDs map[string]string
 	Ports       int // without the bridge's own
 	// Open says that ovs-vswitchd has opened the bridge's datapath. It has not
@@ -118,7 +132,7 @@ func Look(db string, b Bridge, owner string) ovsdb.Transaction {
 	named := []ovsdb.Condition{ovsdb.Is("name", string(b))}
 	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
 		ovsdb.Select("Open_vSwitch", nil, "external_ids"),
-		ovsdb.Select("Bridge", named, "datapath_type", "datapath_id", "external_ids", "ports"),
+		ovsdb.Select("Bridge", named, "datapath_type", "fail_mode", "datapath_id", "external_ids", "ports"),
 		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name"),
 	}}
 }
@@ -135,7 +149,7 @@ func ReadLook(results []ovsdb.Result) Chassis {
 	}
 	for _, r := range results[1].Rows {
 		c.Bridge = &BridgeRow{
-			Datapath: r.String("datapath_type"), ExternalIDs: r.Map("external_ids"),
+			Datapath: r.String("datapath_type"), FailMode: r.String("fail_mode"), ExternalIDs: r.Map("external_ids"),
 			Ports: max(0, len(r.UUIDs("ports"))-1), Open: r.String("datapath_id") != "",
 		}
 	}

@@ -107,17 +107,22 @@ func Recompute(ovsdb string, seen ovs.Chassis, stamp string) plan.Plan {
 // module, and one that was made by a plain "add-br" is mended.
 func (c Chassis) bridge(seen ovs.Chassis) ([]plan.Op, string, error) {
 	have := seen.Bridge
-	switch {
-	case have == nil:
-		columns := append([]string{"datapath_type=" + Kernel, "fail_mode=secure", "other_config:disable-in-band=true"},
+	if have == nil {
+		columns := append([]string{"datapath_type=" + Kernel, "fail_mode=" + ovs.Secure, "other_config:disable-in-band=true"},
 			ovsdb.Columns("external_ids", ids("instance", c.Instance))...)
 		return []plan.Op{ovs.BridgeAdd(c.Bridge), ovs.BridgeSet(c.Bridge, columns...)}, Kernel, nil
+	}
+	var ops []plan.Op
+	if have.FailMode != ovs.Secure {
+		ops = append(ops, ovs.BridgeSecure(c.Bridge))
+	}
+	switch {
 	case have.Datapath == Userspace:
-		return nil, Userspace, nil
+		return ops, Userspace, nil
 	case have.Open:
-		return nil, Kernel, nil
+		return ops, Kernel, nil
 	case have.Ports == 0:
-		return []plan.Op{ovs.BridgeDatapath(c.Bridge, Userspace, have.Datapath)}, Userspace, nil
+		return append(ops, ovs.BridgeDatapath(c.Bridge, Userspace, have.Datapath)), Userspace, nil
 	}
 	return nil, "", fmt.Errorf("bridge %q has datapath type %q, which this host's kernel does not provide: load the openvswitch module, or run: ovs-vsctl set bridge %s datapath_type=%s",
 		c.Bridge, cmp.Or(have.Datapath, Kernel), c.Bridge, Userspace)

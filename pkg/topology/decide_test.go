@@ -26,7 +26,7 @@ func ready(changes ...string) ovs.Chassis {
 		k, v, _ := strings.Cut(c, "=")
 		ids[k] = v
 	}
-	return ovs.Chassis{ExternalIDs: ids, Bridge: &ovs.BridgeRow{Datapath: "netdev", Open: true}}
+	return ovs.Chassis{ExternalIDs: ids, Bridge: &ovs.BridgeRow{Datapath: "netdev", FailMode: ovs.Secure, Open: true}}
 }
 
 // busy is a chassis with a container of the plugin.
@@ -124,6 +124,25 @@ func TestBridgeDatapath(t *testing.T) {
 				t.Errorf("taking back would remove a bridge that was there: %s", p.Reverse())
 			}
 		})
+	}
+}
+
+// Flows that are there when the mode changes are lost, so that it has to be right before ovn-controller is told to come, and
+// has to stay when the plan is taken back.
+func TestBridgeIsSecureFirst(t *testing.T) {
+	for _, mode := range []string{"", "standalone"} {
+		seen := ready()
+		seen.Bridge = &ovs.BridgeRow{FailMode: mode, Open: true}
+		delete(seen.ExternalIDs, "ovn-remote")
+		p, _, err := want().Plan(seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := p.String()
+		secure, remote := strings.Index(text, "set Bridge br-int fail_mode=secure"), strings.Index(text, "ovn-remote")
+		if len(p.Steps) != 1 || secure < 0 || remote < secure || strings.Contains(p.Reverse().String(), "fail_mode") {
+			t.Errorf("fail mode %q: plan %s, taken back by %s", mode, p, p.Reverse())
+		}
 	}
 }
 

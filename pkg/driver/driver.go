@@ -112,7 +112,8 @@ func (d *Driver) network(ctx context.Context, id string) (topology.Network, erro
 // the host to what it needs. Unlike a creation that fails, it takes nothing back:
 // containers may run on it.
 func (d *Driver) Rebuild(ctx context.Context, n topology.Network) error {
-	if err := d.provide(ctx, &n); err != nil {
+	look, err := d.provide(ctx, &n)
+	if err != nil {
 		return err
 	}
 	unlock, err := d.Records.LockChassis(ctx)
@@ -120,7 +121,7 @@ func (d *Driver) Rebuild(ctx context.Context, n topology.Network) error {
 		return err
 	}
 	defer unlock()
-	if _, err := d.Records.SetUp(ctx, &n); err != nil {
+	if _, err := d.Records.SetUp(ctx, &n, look); err != nil {
 		return err
 	}
 	if err := d.Central.EnsureController(ctx, n.Options.AutoCreate); err != nil {

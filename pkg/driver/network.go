@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
@@ -33,10 +34,15 @@ func (d *Driver) createNetwork(ctx context.Context, r network.CreateNetworkReque
 
 // makeNetwork makes whatever of OVN the host lacks, and then the network.
 func (d *Driver) makeNetwork(ctx context.Context, n topology.Network) error {
-	if err := d.provide(ctx, &n); err != nil {
+	reading, end := context.WithCancel(ctx)
+	defer end()
+	n.NB = n.Options.NB
+	ahead := d.Records.LookAhead(reading, n)
+	look, err := d.provide(ctx, &n)
+	if err != nil {
 		return err
 	}
-	if err := d.onChassis(ctx, &n); err != nil {
+	if err := d.onChassis(ctx, &n, look, ahead); err != nil {
 		return err
 	}
 	if have, err := d.Records.Network(n.ID); err == nil {
@@ -48,19 +54,17 @@ func (d *Driver) makeNetwork(ctx context.Context, n topology.Network) error {
 }
 
 // provide sees to Open vSwitch and OVN's databases, and notes where these are.
-func (d *Driver) provide(ctx context.Context, n *topology.Network) error {
+func (d *Driver) provide(ctx context.Context, n *topology.Network) (lifecycle.HostLook, error) {
 	// Open vSwitch first: without it nothing else is worth making.
-	if _, err := d.Records.LookAtHost(ctx, n.Bridge()); err != nil {
-		return err
+	look, err := d.Records.LookAtHost(ctx, n.Bridge())
+	if err != nil {
+		return look, err
 	}
 	conns, err := d.Central.Ensure(ctx, central.Request{
 		NB: n.Options.NB, SB: n.Options.SB, Overlay: n.Options.OverlayNetwork, AutoCreate: n.Options.AutoCreate,
 	})
-	if err != nil {
-		return err
-	}
 	n.NB, n.SB = conns.NB, conns.SB
-	return nil
+	return look, err
 }
 
 func (d *Driver) parseNetwork(r network.CreateNetworkRequest) (topology.Network, error) {
@@ -84,16 +88,13 @@ func (d *Driver) parseNetwork(r network.CreateNetworkRequest) (topology.Network,
 
 // onChassis sets the host up for the network and then adds the network, as one
 // piece of work at a time: the next network must see what this one stands on.
-func (d *Driver) onChassis(ctx context.Context, n *topology.Network) error {
+func (d *Driver) onChassis(ctx context.Context, n *topology.Network, look lifecycle.HostLook, ahead *lifecycle.Ahead) error {
 	unlock, err := d.Records.LockChassis(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	reading, end := context.WithCancel(ctx)
-	defer end()
-	ahead := d.Records.LookAhead(reading, *n)
-	done, err := d.Records.SetUp(ctx, n)
+	done, err := d.Records.SetUp(ctx, n, look)
 	if err == nil {
 		err = d.Central.EnsureController(ctx, n.Options.AutoCreate)
 	}

@@ -16,11 +16,39 @@ import (
 // LockChassis takes the lock of the host's own settings: the next network must
 // see what this one stands on.
 func (r *Records) LockChassis(ctx context.Context) (func(), error) {
-	return r.Locks.Lock(ctx, "chassis")
+	unlock, err := r.Locks.Lock(ctx, "chassis")
+	if err != nil {
+		return nil, err
+	}
+	r.turns.Add(1)
+	return func() {
+		r.turns.Add(1)
+		unlock()
+	}, nil
 }
 
-// LookAtHost reads the chassis and one bridge.
-func (r *Records) LookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
+// HostLook is what was read of the chassis before its lock was taken.
+type HostLook struct {
+	bridge ovs.Bridge
+	seen   ovs.Chassis
+	turn   uint64
+}
+
+// LookAtHost reads what SetUp needs of the chassis, before its lock is taken.
+func (r *Records) LookAtHost(ctx context.Context, b ovs.Bridge) (HostLook, error) {
+	turn := r.turns.Load()
+	seen, err := r.lookAtHost(ctx, b)
+	return HostLook{bridge: b, seen: seen, turn: turn}, err
+}
+
+// holds reports whether nobody has had the chassis' lock since the look, but for
+// who asks: the turns are odd while somebody has it.
+func (r *Records) holds(look HostLook, b ovs.Bridge) bool {
+	return look.bridge == b && look.turn%2 == 0 && r.turns.Load() == look.turn+1
+}
+
+// lookAtHost reads the chassis and one bridge.
+func (r *Records) lookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
 	results, err := r.Run.Transact(ctx, ovs.Look(r.Host.OVSDB, b, topology.Owner))
 	if err != nil {
 		return ovs.Chassis{}, fmt.Errorf("open vswitch not reachable at %q, start it (systemctl start openvswitch-switch): %w", r.Host.OVSDB, err)
@@ -29,10 +57,17 @@ func (r *Records) LookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, er
 }
 
 // SetUp brings Open vSwitch to what the network needs, and completes n with
-// what was settled. It returns all that it did, also when it fails.
-func (r *Records) SetUp(ctx context.Context, n *topology.Network) (plan.Plan, error) {
+// what was settled. It returns all that it did, also when it fails. The caller
+// has the chassis' lock, and may have looked before it took that.
+func (r *Records) SetUp(ctx context.Context, n *topology.Network, before HostLook) (plan.Plan, error) {
 	var done plan.Plan
-	seen, err := r.lookTwice(ctx, n.Bridge())
+	seen, err := before.seen, error(nil)
+	if !r.holds(before, n.Bridge()) {
+		seen, err = r.lookAtHost(ctx, n.Bridge())
+	}
+	if err == nil {
+		seen, err = r.lookTwice(ctx, n.Bridge(), seen)
+	}
 	if err != nil {
 		return done, err
 	}
@@ -57,7 +92,7 @@ func (r *Records) SetUp(ctx context.Context, n *topology.Network) (plan.Plan, er
 		if seen.Bridge != nil {
 			break
 		}
-		if seen, err = r.LookAtHost(ctx, n.Bridge()); err != nil {
+		if seen, err = r.lookAtHost(ctx, n.Bridge()); err != nil {
 			return done, err
 		}
 		if seen.Bridge == nil {
@@ -80,13 +115,12 @@ func (r *Records) SetUp(ctx context.Context, n *topology.Network) (plan.Plan, er
 // touchWithin bounds the wait for an ovs-vswitchd that may be starting.
 const touchWithin = 8 * time.Second
 
-// lookTwice is LookAtHost, for a bridge that is not taken for one without a datapath
+// lookTwice looks again at a bridge that may be taken for one without a datapath
 // only because ovs-vswitchd is starting, or down: that is known once it has
 // answered a wait.
-func (r *Records) lookTwice(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
-	seen, err := r.LookAtHost(ctx, b)
-	if err != nil || seen.Bridge == nil || seen.Bridge.Open || seen.Bridge.Datapath == topology.Userspace {
-		return seen, err
+func (r *Records) lookTwice(ctx context.Context, b ovs.Bridge, seen ovs.Chassis) (ovs.Chassis, error) {
+	if seen.Bridge == nil || seen.Bridge.Open || seen.Bridge.Datapath == topology.Userspace {
+		return seen, nil
 	}
 	touch := plan.New(plan.Step{Target: ovs.Local(r.Host.OVSDB), Ops: []plan.Op{ovs.BridgeTouch(b)}})
 	bounded, cancel := context.WithTimeout(ctx, touchWithin)
@@ -97,7 +131,7 @@ func (r *Records) lookTwice(ctx context.Context, b ovs.Bridge) (ovs.Chassis, err
 	if err := r.Run.Undo(ctx, touch); err != nil {
 		return seen, fmt.Errorf("looking whether bridge %q can be opened: %w", b, err)
 	}
-	return r.LookAtHost(ctx, b)
+	return r.lookAtHost(ctx, b)
 }
 
 // wanted is what the network needs of the chassis.
@@ -143,7 +177,7 @@ func (r *Records) Recompute(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	seen, err := r.LookAtHost(ctx, "")
+	seen, err := r.lookAtHost(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -160,7 +194,7 @@ func (r *Records) Steady(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	seen, err := r.LookAtHost(ctx, "")
+	seen, err := r.lookAtHost(ctx, "")
 	if err != nil {
 		return err
 	}

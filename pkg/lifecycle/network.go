@@ -61,7 +61,10 @@ func (r *Records) ask(ctx context.Context, asked ovsdb.Transaction, ahead *Ahead
 		return r.Run.Transact(ctx, asked)
 	}
 	<-ahead.done
-	return ahead.results, ahead.err
+	if ahead.err != nil { // the database may have been made since
+		return r.Run.Transact(ctx, asked)
+	}
+	return ahead.results, nil
 }
 
 // look reads what a network is settled on, together with the other networks.

@@ -68,6 +68,8 @@ type Records struct {
 	// hostAway is true after Open vSwitch took longer than an endpoint waits
 	// for it, until it has answered again.
 	hostAway atomic.Bool
+	// turns counts how often the chassis' lock was taken and given back.
+	turns atomic.Uint64
 	// steady is true once the host's settings are complete.
 	steady atomic.Bool
 	// condemned holds the ids whose removal failed, also those that could not

@@ -161,7 +161,7 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 			return err
 		}
 		was := n.Data
-		_, err = r.Records.SetUp(ctx, &n.Data)
+		_, err = r.Records.SetUp(ctx, &n.Data, lifecycle.HostLook{})
 		unlock()
 		if err == nil {
 			err = r.Records.Steady(ctx)

@@ -149,9 +149,20 @@ func (c *Change) SwitchInsert(s Switch, ids map[string]string) Ref {
 	return c.insert("Logical_Switch", map[string]any{"name": string(s), "external_ids": ovsdb.Map(ids)})
 }
 
-// RouterInsert makes a router.
+// RouterInsert makes a router that knows all routers beside it.
 func (c *Change) RouterInsert(r Router, ids map[string]string) Ref {
 	return c.insert("Logical_Router", map[string]any{"name": string(r), "external_ids": ovsdb.Map(ids)})
+}
+
+// SpokeInsert makes a router that asks for the MAC address of another one when
+// it first sends to it. Of the routers of a transit network each sends to one,
+// and ovn-northd would prepare every one for all: flows by the square of their
+// number, computed anew with every change (ovn-nb(5), Logical_Router,
+// options:dynamic_neigh_routers).
+func (c *Change) SpokeInsert(r Router, ids map[string]string) Ref {
+	return c.insert("Logical_Router", map[string]any{
+		"name": string(r), "options": ovsdb.Map(map[string]string{"dynamic_neigh_routers": "true"}), "external_ids": ovsdb.Map(ids),
+	})
 }
 
 // RouterPortInsert makes a port of the router, with the addresses that it owns.

@@ -32,7 +32,7 @@ func (w *wiring) router(s switchAt) (routerAt, error) {
 	switch {
 	case row == nil:
 		w.c.None("Logical_Router", string(name))
-		r.ref = w.c.RouterInsert(name, w.row(w.user(), n.Instance))
+		r.ref = w.c.SpokeInsert(name, w.row(w.user(), n.Instance))
 	case row.ExternalIDs["owner"] == Owner:
 		r.ref = ovn.At(row.UUID)
 		if at := row.ExternalIDs["transit"]; at != "" {

@@ -109,7 +109,10 @@ func (r record) wiring() string {
 		all = append(all, place(router, a, w.on()))
 	}
 	for _, a := range r.Exit {
-		all = append(all, place(router, a, "ls-join"), route(router, anywhere(a), "100.64.0.1"))
+		all = append(all, place(router, a, "ls-join"))
+		if r.Transit == nil { // which is the way out otherwise
+			all = append(all, route(router, anywhere(a), "100.64.0.1"))
+		}
 	}
 	if r.Transit == nil {
 		return sentences(all)

@@ -154,7 +154,14 @@ func implied(networks map[string]store.Record[topology.Network], ways map[ovn.Ro
 				add("%s routes 0.0.0.0/0 to 100.64.0.1", r)
 			}
 		}
-		out(n.Router(), n.Exit)
+		if n.LeadsIn() {
+			for _, a := range n.Exit {
+				add("switch %s", topology.JoinSwitch)
+				add("%s on %s has %s", n.Router(), topology.JoinSwitch, a)
+			}
+		} else {
+			out(n.Router(), n.Exit)
+		}
 		if next := n.Options.ExternalGateway; next.IsValid() && len(n.Exit) == 0 {
 			ways[n.GatewayRouter] = next
 		}

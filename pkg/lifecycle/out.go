@@ -48,7 +48,9 @@ func (r *Records) leadOut(ctx context.Context, n topology.Network) error {
 	}
 	_, conflicts, err := r.LeadOut(ctx)
 	for _, s := range n.Subnets {
-		err = errors.Join(err, conflicts[s.Pool])
+		if !n.LeadsIn() { // there is another way out; Publish tells who needs this one
+			err = errors.Join(err, conflicts[s.Pool])
+		}
 	}
 	return err
 }
@@ -125,10 +127,23 @@ func (r *Records) Publish(ctx context.Context, id string, asked []hostport.Reque
 		return errors.Join(fmt.Errorf("publishing %v: endpoint %q has been removed", ports, id), r.ports.Release(id))
 	}
 	if err == nil {
-		_, _, err = r.LeadOut(ctx)
+		var conflicts map[netip.Prefix]error
+		_, conflicts, err = r.LeadOut(ctx)
+		err = errors.Join(err, r.conflict(id, conflicts))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("publishing %v: %w", ports, err), r.Unpublish(context.WithoutCancel(ctx), id))
+	}
+	return nil
+}
+
+// conflict returns why this host cannot lead to the endpoint.
+func (r *Records) conflict(id string, conflicts map[netip.Prefix]error) error {
+	have, _ := r.Endpoints.Get(id)
+	for _, a := range have.Data.Addresses {
+		if err := conflicts[a.Masked()]; err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -126,7 +126,7 @@ func (r *Reconciler) isOn(n topology.Network) bool {
 }
 
 func (r *Reconciler) settleAll(ctx context.Context, which func(topology.Network) bool) {
-	networks := r.Records.Networks.List()
+	networks, leads := r.Records.Networks.List(), false
 	for _, id := range sorted(networks) {
 		n := networks[id]
 		if n.Phase != store.Ready || !which(n.Data) || r.Outages.Down(n.Data.NB) { // a pass does it then
@@ -141,6 +141,13 @@ func (r *Reconciler) settleAll(ctx context.Context, which func(topology.Network)
 		if have, ok := r.Records.Networks.Get(id); err == nil && ok && have.Data.Options.TransitNetwork != "" && have.Data.Transit == nil {
 			r.Log.Info("a router waits for its transit network, which is not there yet", zap.String("network", have.Data.Name),
 				zap.String("router", have.Data.Options.Router), zap.String("transit_network", have.Data.Options.TransitNetwork))
+		} else {
+			leads = leads || ok && have.Data.NeedsHost() && !n.Data.NeedsHost()
+		}
+	}
+	if leads {
+		if err := r.restoreWayOut(ctx); err != nil {
+			r.Log.Warn("what the host does for a router that has found its transit network will be tried again", zap.Error(err))
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (r *Reconciler) restoreWayOut(ctx context.Context) error {
 	for _, n := range r.Records.Known() {
 		var why error
 		for _, s := range n.Subnets {
-			if n.NeedsHost() {
+			if n.NeedsHost() && !n.LeadsIn() {
 				why = errors.Join(why, conflicts[s.Pool])
 			}
 		}

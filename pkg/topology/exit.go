@@ -39,10 +39,18 @@ func (n Network) LeadsOut() bool {
 	return n.Transit == nil && n.Options.TransitNetwork == ""
 }
 
+// LeadsIn reports whether the host leads to the network's router, for the ports
+// that it publishes, though the way out is another: a next hop on the transit
+// network, which knows nothing of them.
+func (n Network) LeadsIn() bool {
+	return n.Transit != nil && !n.Internal && n.Transit.External.IsValid() && len(n.Transit.Exit) == 0 &&
+		slices.ContainsFunc(n.Gateways(), func(g netip.Prefix) bool { return g.Addr().Is4() })
+}
+
 // settleExit chooses the address of the network's router on the join switch: the
 // one that it has, the one that it had, or the highest that is free.
 func (n Network) settleExit(seen ovn.Seen) (Network, error) {
-	if !n.LeadsOut() {
+	if !n.LeadsOut() && !n.LeadsIn() {
 		n.Exit = nil
 		return n, nil
 	}

@@ -57,6 +57,7 @@ var examples = []example{
 	{name: "vpc-before-transit", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=transit-net", nb, sb}},
 	{name: "vpc-second-network", subnet: "10.0.1.0/24", opts: []string{"tenant_id=tenant-a", "ovn.switch=ls-vpc-a-db", "ovn.router=lr-vpc-a", nb, sb}, after: []string{"transit", "vpc-a"}},
 	{name: "transit-next-hop", subnet: "192.168.100.0/24", opts: []string{"ovn.role=transit", "ovn.switch=ls-transit", "ovn.external_gateway=192.168.100.254", nb, sb}},
+	{name: "vpc-next-hop", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=ls-transit", nb, sb}, after: []string{"transit-next-hop"}},
 	{name: "router", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-web", "ovn.router=lr-app", nb, sb}},
 	{name: "mirroring", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-monitored", nb, sb, "ovn.auto_create=true", "mirror.ports=all", "mirror.dest=monitor-port"}},
 	{name: "overlay", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-prod", "ovn.encap=geneve", nb, sb, "ovn.auto_create=true", "dhcp=ovn"}},

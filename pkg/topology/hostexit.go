@@ -41,6 +41,7 @@ type Out struct {
 	Datapath string
 	MTU      int
 	Routes   map[netip.Prefix]netip.Addr // subnets, and the routers that they are behind
+	In       map[netip.Prefix]bool       // subnets that have another way out, and get only what is published
 	Ports    []Publication
 }
 
@@ -53,7 +54,7 @@ type Publication struct {
 // WayOut returns what the networks, and the endpoints on them, need of the host;
 // Routes is empty when they need nothing.
 func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
-	out := Out{Instance: instance, Routes: map[netip.Prefix]netip.Addr{}}
+	out := Out{Instance: instance, Routes: map[netip.Prefix]netip.Addr{}, In: map[netip.Prefix]bool{}}
 	leads := map[string]bool{}
 	for _, n := range networks {
 		exit := n.exitOf()
@@ -64,6 +65,9 @@ func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 		for _, s := range n.Subnets {
 			if s.Pool.Addr().Is4() {
 				out.Routes[s.Pool] = exit[0].Addr()
+				if n.LeadsIn() {
+					out.In[s.Pool] = true
+				}
 			}
 		}
 		if out.MTU == 0 || n.MTU < out.MTU {
@@ -94,12 +98,13 @@ func (p Publication) rule() string {
 }
 
 // exitOf returns the addresses, on the join switch, of the router that leads out
-// through the host for this network; none when the host does not.
+// through the host for this network, or that the host leads in through; none when
+// the host does neither.
 func (n Network) exitOf() []netip.Prefix {
 	switch {
 	case n.Internal:
 		return nil
-	case n.Transit != nil:
+	case n.Transit != nil && !n.LeadsIn():
 		return n.Transit.Exit
 	}
 	return n.Exit
@@ -246,8 +251,20 @@ func (o Out) rules(seen firewall.Rules) firewall.Desired {
 		publish = append(publish, p.rule())
 	}
 	for _, s := range o.subnets() {
-		guard = append(guard, "-s "+s.String()+" "+in+" -j RETURN")
-		source = append(source, "-s "+s.String()+" -j MASQUERADE")
+		if !o.In[s] {
+			guard = append(guard, "-s "+s.String()+" "+in+" -j RETURN")
+			source = append(source, "-s "+s.String()+" -j MASQUERADE")
+			continue
+		}
+		// Answers go where the question came from, so that is the host; and nothing but
+		// answers comes, which cannot be told here by the state of a connection.
+		source = append(source, "-d "+s.String()+" "+out+" -m conntrack --ctstate DNAT -j MASQUERADE")
+		for _, p := range o.Ports {
+			if s.Contains(p.To) {
+				guard = append(guard, fmt.Sprintf("-s %s/32 -d %s/32 %s -p %s -m %[4]s --sport %d -j RETURN", p.To, exitAddress.Addr(), in, p.Name(), p.Container))
+			}
+		}
+		guard = append(guard, fmt.Sprintf("-s %s -d %s/32 %s -p icmp -j RETURN", s, exitAddress.Addr(), in))
 	}
 	guard = append(guard, "-s "+exitAddress.Masked().String()+" "+in+" -j RETURN", in+" -j DROP")
 	source = append(source, "-s 127.0.0.0/8 "+out+" -j MASQUERADE")

@@ -72,7 +72,10 @@ func (w *wiring) all() error {
 	case err != nil:
 		return err
 	case n.Transit != nil:
-		return w.attach(r, *n.Transit)
+		if err := w.attach(r, *n.Transit); err != nil || len(n.Exit) == 0 {
+			return err
+		}
+		return w.meet(r, n.Exit, w.uses(n.Exit))
 	case len(n.Exit) > 0:
 		return w.exit(r)
 	}

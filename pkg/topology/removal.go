@@ -147,9 +147,12 @@ func (d *dismantling) dropPort(r ovn.RouterRow, at place) {
 	}
 }
 
-// dropExit takes away a router's own way out through the host.
-func (d *dismantling) dropExit(r ovn.RouterRow, at place) {
-	d.dropPort(r, at)
+// dropExit takes away a router's own way out through the host, and its place there
+// unless that is the way in.
+func (d *dismantling) dropExit(r ovn.RouterRow, at place, whole bool) {
+	if whole {
+		d.dropPort(r, at)
+	}
 	for _, route := range routes(d.seen, &r) {
 		if route.ExternalIDs["owner"] == Owner && route.ExternalIDs["role"] == "host" {
 			d.drop(&d.routes, r.UUID, route.UUID)

@@ -42,8 +42,9 @@ func (n Network) Mend(seen ovn.Seen, known []Network) (settled Network, missing 
 	missing, err := settled.Plan(seen)
 	if err != nil && settled.Transit != nil {
 		unsettled = errors.Join(unsettled, err)
-		settled.Transit = nil
-		missing, err = settled.Plan(seen)
+		without := settled
+		without.Transit, without.Exit = nil, nil
+		missing, err = without.Plan(seen)
 		settled.Transit = n.Transit
 	}
 	return settled, missing, errors.Join(unsettled, err)

@@ -289,14 +289,14 @@ func (w *wiring) leave(r routerAt, but ovn.Switch) {
 	for _, at := range places(w.seen, r.row) {
 		s := switchOf(w.seen, at.link)
 		if s != nil && s.Name == JoinSwitch && at.port.ExternalIDs["owner"] == Owner && at.port.ExternalIDs["transit"] == "" {
-			d.dropExit(*r.row, at)
+			d.dropExit(*r.row, at, !w.n.LeadsIn())
 			continue
 		}
 		if s != nil && s.Name != but && s.Name != w.n.Switch() && at.port.ExternalIDs["owner"] == Owner && at.port.ExternalIDs["transit"] == "" && isAttached(w.seen, *r.row, *s) {
 			d.detach(*r.row, at, *s)
 		}
 	}
-	if len(d.ports) == 0 {
+	if len(d.ports)+len(d.routes) == 0 {
 		return
 	}
 	d.finish()

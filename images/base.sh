@@ -11,7 +11,7 @@
 # shellcheck source=hack/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../hack/env.sh"
 
-packages=ovn-central,ovn-host,openvswitch-switch,iproute2,ethtool,iptables,busybox-static
+packages=ovn-central,ovn-host,openvswitch-switch,iproute2,ethtool,iptables,conntrack,busybox-static
 upstream=debian:bookworm-slim
 pull_timeout=${BASE_PULL_TIMEOUT:-30} # seconds, for an image of 30 MB
 label=ovs-container-network.recipe

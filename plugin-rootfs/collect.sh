@@ -3,7 +3,7 @@
 set -eu
 
 rootfs=$1
-programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ip ethtool xtables-nft-multi xtables-legacy-multi'
+programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ip ethtool xtables-nft-multi xtables-legacy-multi conntrack'
 
 # put FILE: copies it to the same place, through whatever links lead to it.
 put() {

@@ -278,6 +278,10 @@ func (h *host) Firewall(ctx context.Context) (firewall.Backend, map[firewall.Bac
 	return firewall.NFT, nil, h.before(ctx, "iptables-nft-save", false)
 }
 
+func (h *host) Forget(ctx context.Context, _ ...firewall.Flow) error {
+	return h.before(ctx, "conntrack", true)
+}
+
 // Ensure and EnsureController make host an OVN central that is there.
 func (h *host) Ensure(ctx context.Context, r central.Request) (central.Connections, error) {
 	return central.Connections{NB: r.NB, SB: r.SB}, h.before(ctx, "ensure central", true)

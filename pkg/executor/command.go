@@ -27,6 +27,7 @@ var programs = map[string]bool{
 	"ip":           false,
 	"ethtool":      false,
 
+	"conntrack":               false,
 	"iptables-nft-save":       false,
 	"iptables-nft-restore":    false,
 	"iptables-legacy-save":    false,

@@ -88,6 +88,20 @@ func (e *Executor) Firewall(ctx context.Context) (firewall.Backend, map[firewall
 	return use, seen, nil
 }
 
+// Forget has the kernel forget connections; that there are none is no error.
+func (e *Executor) Forget(ctx context.Context, flows ...firewall.Flow) error {
+	var all []error
+	for _, f := range flows {
+		_, err := e.run(ctx, "", firewall.ConntrackProgram, f.Forget()...)
+		var failed *CommandError
+		if errors.As(err, &failed) && strings.Contains(failed.Stderr, " 0 flow entries") {
+			continue
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
 // sysctl sets a kernel parameter, "NAME=VALUE", as sysctl(8) does with -w. In a
 // managed plugin /proc/sys is read-only: the host's is mounted elsewhere.
 func (e *Executor) sysctl(assignment string) error {

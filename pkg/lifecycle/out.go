@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/hostport"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
@@ -134,7 +135,54 @@ func (r *Records) Publish(ctx context.Context, id string, asked []hostport.Reque
 	if err != nil {
 		return errors.Join(fmt.Errorf("publishing %v: %w", ports, err), r.Unpublish(context.WithoutCancel(ctx), id))
 	}
+	r.turn(ctx, id, ports)
 	return nil
+}
+
+// turn turns connections that are older than the endpoint's ports to it.
+func (r *Records) turn(ctx context.Context, id string, ports []topology.Port) {
+	var flows []firewall.Flow
+	for _, p := range ports {
+		if p.Protocol != topology.UDP {
+			continue
+		}
+		if p.Host.IsValid() {
+			flows = append(flows, firewall.Flow{To: netip.AddrPortFrom(p.Host, p.HostPort)})
+			continue
+		}
+		addresses, err := r.Run.Addresses(ctx)
+		if err != nil {
+			r.Log.Warn("reading the host's addresses", zap.Error(err))
+		}
+		for _, a := range addresses {
+			if a.Prefix.Addr().Is4() {
+				flows = append(flows, firewall.Flow{To: netip.AddrPortFrom(a.Prefix.Addr(), p.HostPort)})
+			}
+		}
+	}
+	r.forget(ctx, id, flows)
+}
+
+// cut ends the connections that lead to the endpoint.
+func (r *Records) cut(ctx context.Context, e topology.Endpoint) {
+	var flows []firewall.Flow
+	for _, p := range e.Ports {
+		for _, a := range e.Addresses {
+			if p.Protocol == topology.UDP && a.Addr().Is4() {
+				flows = append(flows, firewall.Flow{From: netip.AddrPortFrom(a.Addr(), p.Container)})
+			}
+		}
+	}
+	r.forget(ctx, e.ID, flows)
+}
+
+func (r *Records) forget(ctx context.Context, id string, flows []firewall.Flow) {
+	if len(flows) == 0 {
+		return
+	}
+	if err := r.Run.Forget(ctx, flows...); err != nil {
+		r.Log.Warn("clients that have sent to a published UDP port before may have to wait, or to change their own port", zap.String("endpoint", id), zap.Error(err))
+	}
 }
 
 // conflict returns why this host cannot lead to the endpoint.
@@ -161,6 +209,7 @@ func (r *Records) Unpublish(ctx context.Context, id string) error {
 		return err // as stored, the ports are still led there
 	}
 	_, _, err := r.LeadOut(ctx)
+	r.cut(ctx, have.Data)
 	return errors.Join(err, r.ports.Release(id))
 }
 
@@ -170,6 +219,7 @@ func (r *Records) forgetPorts(ctx context.Context, e topology.Endpoint) {
 		if _, _, err := r.LeadOut(ctx); err != nil {
 			r.Log.Warn("published ports still lead to an endpoint that is gone, this will be tried again", zap.String("endpoint", e.ID), zap.Error(err))
 		}
+		r.cut(ctx, e)
 	}
 	if err := r.ports.Release(e.ID); err != nil {
 		r.Log.Warn("giving up published ports", zap.String("endpoint", e.ID), zap.Error(err))

@@ -29,6 +29,7 @@ type Runner interface {
 	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
 	Routes(ctx context.Context) ([]link.Route, error)
 	Firewall(ctx context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error)
+	Forget(ctx context.Context, flows ...firewall.Flow) error
 }
 
 // Outages knows which northbound databases do not answer.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 
 	"go.uber.org/zap"
@@ -28,17 +29,56 @@ func (r *Records) LeadOut(ctx context.Context) (done bool, conflicts map[netip.P
 		return false, nil, err
 	}
 	defer unlock()
-	out := topology.WayOut(r.Instance, r.Known(), r.attached())
+	return r.leadAll(ctx, topology.WayOut(r.Instance, r.Known(), r.attached()))
+}
+
+// leadAll is LeadOut with its lock held.
+func (r *Records) leadAll(ctx context.Context, out topology.Out) (done bool, conflicts map[netip.Prefix]error, err error) {
+	asked := led{routes: maps.Clone(out.Routes), in: out.In}
+	r.led = nil
 	seen, err := r.lookAtWayOut(ctx)
 	if err != nil {
 		return false, nil, err
 	}
-	conflicts = out.Yield(seen)
+	conflicts = out.Yield(seen.Routes)
 	p := out.Plan(r.Host, seen)
 	if err := r.Run.Apply(ctx, oneWay(p)); err != nil {
 		return false, conflicts, fmt.Errorf("leading out through this host: %w", err)
 	}
+	asked.conflicts = conflicts
+	r.led = &asked
 	return !p.Empty(), conflicts, nil
+}
+
+// led is what this host was last brought to.
+type led struct {
+	routes    map[netip.Prefix]netip.Addr
+	in        map[netip.Prefix]bool
+	conflicts map[netip.Prefix]error
+}
+
+// leadPorts is LeadOut after a change of published ports, which are a matter of
+// the packet filter alone: the container's start waits for it.
+func (r *Records) leadPorts(ctx context.Context) (conflicts map[netip.Prefix]error, err error) {
+	unlock, err := r.Locks.Lock(ctx, "way out")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	out := topology.WayOut(r.Instance, r.Known(), r.attached())
+	if r.led == nil || len(out.Routes) == 0 || !maps.Equal(out.Routes, r.led.routes) || !maps.Equal(out.In, r.led.in) {
+		_, conflicts, err := r.leadAll(ctx, out)
+		return conflicts, err
+	}
+	out.Without(r.led.conflicts)
+	var seen topology.HostSeen
+	if seen.Backend, seen.Filters, err = r.Run.Firewall(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.Run.Apply(ctx, oneWay(out.Filter(seen))); err != nil {
+		return r.led.conflicts, fmt.Errorf("leading published ports through this host: %w", err)
+	}
+	return r.led.conflicts, nil
 }
 
 // leadOut is LeadOut for a network that has just been made, and may contradict
@@ -129,7 +169,7 @@ func (r *Records) Publish(ctx context.Context, id string, asked []hostport.Reque
 	}
 	if err == nil {
 		var conflicts map[netip.Prefix]error
-		_, conflicts, err = r.LeadOut(ctx)
+		conflicts, err = r.leadPorts(ctx)
 		err = errors.Join(err, r.conflict(id, conflicts))
 	}
 	if err != nil {
@@ -208,7 +248,7 @@ func (r *Records) Unpublish(ctx context.Context, id string) error {
 	if err := r.Update(ctx, id, func(e *topology.Endpoint) { e.Ports = nil }); err != nil {
 		return err // as stored, the ports are still led there
 	}
-	_, _, err := r.LeadOut(ctx)
+	_, err := r.leadPorts(ctx)
 	r.cut(ctx, have.Data)
 	return errors.Join(err, r.ports.Release(id))
 }
@@ -216,7 +256,7 @@ func (r *Records) Unpublish(ctx context.Context, id string) error {
 // forgetPorts gives up the ports of an endpoint that is being removed.
 func (r *Records) forgetPorts(ctx context.Context, e topology.Endpoint) {
 	if len(e.Ports) > 0 {
-		if _, _, err := r.LeadOut(ctx); err != nil {
+		if _, err := r.leadPorts(ctx); err != nil {
 			r.Log.Warn("published ports still lead to an endpoint that is gone, this will be tried again", zap.String("endpoint", e.ID), zap.Error(err))
 		}
 		r.cut(ctx, e)

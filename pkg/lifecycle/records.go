@@ -66,6 +66,9 @@ type Records struct {
 	Config
 
 	ports hostport.Holder // of this host, that lead to endpoints
+	// led is what the host was last brought to, nil if that is not known; the lock
+	// of the way out is its lock.
+	led *led
 	// hostAway is true after Open vSwitch took longer than an endpoint waits
 	// for it, until it has answered again.
 	hostAway atomic.Bool

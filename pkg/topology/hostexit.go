@@ -127,10 +127,10 @@ type HostSeen struct {
 // not ours to replace, with the ports that lead there, and returns why, of each. A
 // link of the host's is such a route in all its breadth: its other machines would
 // be cut off.
-func (o *Out) Yield(seen HostSeen) map[netip.Prefix]error {
+func (o *Out) Yield(seen []link.Route) map[netip.Prefix]error {
 	conflicts := map[netip.Prefix]error{}
 	// The widest last: a link's network says more than the link's own address in it.
-	routes := slices.SortedFunc(slices.Values(seen.Routes), func(a, b link.Route) int { return b.Prefix.Bits() - a.Prefix.Bits() })
+	routes := slices.SortedFunc(slices.Values(seen), func(a, b link.Route) int { return b.Prefix.Bits() - a.Prefix.Bits() })
 	for _, r := range routes {
 		if r.Device == ExitLink {
 			continue
@@ -145,11 +145,16 @@ func (o *Out) Yield(seen HostSeen) map[netip.Prefix]error {
 			}
 		}
 	}
-	for subnet := range conflicts {
+	o.Without(conflicts)
+	return conflicts
+}
+
+// Without leaves out subnets, and the ports that lead there.
+func (o *Out) Without(subnets map[netip.Prefix]error) {
+	for subnet := range subnets {
 		delete(o.Routes, subnet)
 		o.Ports = slices.DeleteFunc(o.Ports, func(p Publication) bool { return subnet.Contains(p.To) })
 	}
-	return conflicts
 }
 
 // meets reports whether a route to the subnet would take from the host's own one.
@@ -180,10 +185,16 @@ func (o Out) Plan(h Host, seen HostSeen) plan.Plan {
 		return p
 	}
 	port, links := o.link(h, seen)
+	// First what keeps tenants apart, then what they could meet on.
+	return plan.Plan{Steps: slices.Concat(o.Filter(seen).Steps, port.Steps, links.Steps)}
+}
+
+// Filter returns what the packet filter lacks for the subnets that there are, and
+// what it has of ours and should not.
+func (o Out) Filter(seen HostSeen) plan.Plan {
 	have := seen.Filters[seen.Backend]
 	rules := o.rules(have).Plan(seen.Backend, have, chainPrefix)
-	// First what keeps tenants apart, then what they could meet on.
-	return plan.Plan{Steps: slices.Concat(rules.Steps, seen.stale(), port.Steps, links.Steps)}
+	return plan.Plan{Steps: append(rules.Steps, seen.stale()...)}
 }
 
 // stale removes chains of ours from the backends that are not written to: which one

@@ -60,7 +60,7 @@ func noteFailures(report Report) {
 	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	Expect(err).NotTo(HaveOccurred())
-	defer f.Close() //nolint:errcheck // written below, or the suite fails
+	defer f.Close()
 	Expect(f.WriteString(text.String())).To(Equal(text.Len()))
 }
 

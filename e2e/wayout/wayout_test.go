@@ -126,6 +126,19 @@ var _ = Describe("the way out and in", Ordered, ContinueOnFailure, Label("wayout
 
 	It("stands while the plugin is restarted", func(ctx SpecContext) { l.RestartPlugin(ctx) }, suite.Hang)
 
+	It("is there again after a loss of the data directory", func(ctx SpecContext) {
+		data := l.DataDir(ctx)
+		l.MustDocker(ctx, "plugin", "disable", "-f", host.PluginName)
+		l.Must(ctx, "rm", "-rf", data)
+		l.MustDocker(ctx, "plugin", "enable", host.PluginName)
+		lab.Soon(ctx, func(g Gomega) { g.Expect(l.Command(ctx, "status")).To(ContainSubstring(":8080->80/tcp")) })
+		l.Command(ctx, "reconcile")
+		By("as the endpoint's own: nobody else gets it, and it goes with the container")
+		out, err := l.Docker(ctx, "run", "-d", "--name", "a2", "--network", "a", "-p", "8080:80", host.ImageDemo)
+		Expect(err).To(MatchError(ContainSubstring("8080")), out)
+		l.MustDocker(ctx, "rm", "-f", "a2")
+	}, suite.Hang)
+
 	It("is there again after a restart of Docker", func(ctx SpecContext) { Expect(l.RestartDocker(ctx)).To(Succeed()) }, suite.Hang)
 
 	It("is there again after a restart of Open vSwitch", func(ctx SpecContext) {

@@ -307,3 +307,48 @@ func (r *Records) HoldPorts() {
 		}
 	}
 }
+
+// RecallPorts remembers which ports the packet filter leads to which containers,
+// for endpoints whose records were lost: before the first LeadOut, which takes away
+// what no record speaks of.
+func (r *Records) RecallPorts(ctx context.Context) error {
+	_, filters, err := r.Run.Firewall(ctx)
+	if err != nil {
+		return err
+	}
+	recorded := map[netip.Addr]bool{}
+	for _, e := range r.attached() {
+		for _, a := range e.Addresses {
+			recorded[a.Addr()] = true
+		}
+	}
+	for _, rules := range filters {
+		for _, p := range topology.Published(rules) {
+			if recorded[p.To] {
+				continue
+			}
+			ports, _ := r.recalled.LoadOrStore(p.To, []topology.Port(nil))
+			r.recalled.Store(p.To, append(ports.([]topology.Port), p.Port))
+		}
+	}
+	return nil
+}
+
+// recall gives an endpoint that has lost its record the ports that it had.
+func (r *Records) recall(e *topology.Endpoint) {
+	for _, a := range e.Addresses {
+		ports, known := r.recalled.LoadAndDelete(a.Addr())
+		if !known {
+			continue
+		}
+		for _, p := range ports.([]topology.Port) {
+			if owner := r.ports.Owner(p); owner != "" {
+				continue // given to another one meanwhile
+			}
+			if err := r.ports.Keep(e.ID, p); err != nil {
+				r.Log.Warn("a published port is also bound by a program of this host, which nobody reaches", zap.String("endpoint", e.ID), zap.Stringer("port", p), zap.Error(err))
+			}
+			e.Ports = append(e.Ports, p)
+		}
+	}
+}

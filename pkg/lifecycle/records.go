@@ -66,6 +66,9 @@ type Records struct {
 	Config
 
 	ports hostport.Holder // of this host, that lead to endpoints
+	// recalled are ports that led to an address when this program started
+	// (netip.Addr to []topology.Port).
+	recalled sync.Map
 	// led is what the host was last brought to, nil if that is not known; the lock
 	// of the way out is its lock.
 	led *led

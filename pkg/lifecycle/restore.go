@@ -200,10 +200,14 @@ func (r *Records) Adopt(ctx context.Context, e topology.Endpoint) (bool, error) 
 	if _, err := r.Network(e.NetworkID); err != nil {
 		return false, err
 	}
-	if err := r.putEndpoint(e, store.Ready); err != nil || !r.Removed(e.ID) {
-		return err == nil, err
+	r.recall(&e)
+	if err := r.putEndpoint(e, store.Ready); err != nil {
+		return false, errors.Join(err, r.ports.Release(e.ID))
 	}
-	return false, r.dropEndpoint(e.ID) // a moment ago: its removal waits for the lock
+	if !r.Removed(e.ID) {
+		return true, nil
+	}
+	return false, errors.Join(r.dropEndpoint(e.ID), r.ports.Release(e.ID)) // a moment ago: its removal waits for the lock
 }
 
 // CollectEndpoint removes what is there of an endpoint that has no record: its

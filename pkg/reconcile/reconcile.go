@@ -104,6 +104,9 @@ const (
 // What fails is tried again by Watch and by Keep. Nothing here asks Docker.
 func (r *Reconciler) Recover(ctx context.Context) {
 	r.Outages.Ask(ctx, firstAnswerWithin, r.databases())
+	if err := r.Records.RecallPorts(ctx); err != nil {
+		r.Log.Warn("published ports of containers whose records were lost come back when these are restarted", zap.Error(err))
+	}
 	var endpoints, networks errgroup.Group
 	endpoints.SetLimit(atOnce)
 	networks.SetLimit(atOnce)

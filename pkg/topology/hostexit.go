@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
@@ -95,6 +96,34 @@ func (p Publication) rule() string {
 		at = "-d " + netip.PrefixFrom(p.Host, p.Host.BitLen()).String() + " "
 	}
 	return fmt.Sprintf("%s-p %s -m %[2]s --dport %d -j DNAT --to-destination %s", at, p.Name(), p.HostPort, netip.AddrPortFrom(p.To, p.Container))
+}
+
+// Published reads the ports that rules of ours lead to containers: what rule has
+// written, of a program that has lost its records.
+func Published(rules firewall.Rules) []Publication {
+	var all []Publication
+	for _, rule := range rules[publishChain] {
+		given := map[string]string{}
+		words := strings.Fields(rule)
+		for i := 0; i+1 < len(words); i += 2 {
+			given[words[i]] = words[i+1]
+		}
+		to, err := netip.ParseAddrPort(given["--to-destination"])
+		port, errPort := strconv.ParseUint(given["--dport"], 10, 16)
+		p := Publication{To: to.Addr(), Port: Port{HostPort: uint16(port), Container: to.Port()}}
+		if at, err := netip.ParsePrefix(given["-d"]); err == nil {
+			p.Host = at.Addr()
+		}
+		for number, name := range protocols {
+			if name == given["-p"] {
+				p.Protocol = number
+			}
+		}
+		if err == nil && errPort == nil && p.rule() == rule {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // exitOf returns the addresses, on the join switch, of the router that leads out

@@ -35,8 +35,9 @@ type DockerNetwork struct {
 
 // Pool is one subnet of a network, in Docker's words.
 type Pool struct {
-	Subnet, Gateway string
-	Aux             map[string]string
+	Subnet, Range string
+	Gateway       string // "" when Docker has chosen it: it does not tell
+	Aux           map[string]string
 }
 
 // DockerEndpoint is one endpoint.
@@ -125,7 +126,7 @@ func ourNetwork(n network.Inspect) DockerNetwork {
 		ID: n.ID, Name: n.Name, Compose: composeName(n.Labels), Ours: true, Options: n.Options, Internal: n.Internal, Endpoints: map[string]DockerEndpoint{},
 	}
 	for _, p := range n.IPAM.Config {
-		have.Pools = append(have.Pools, Pool{Subnet: p.Subnet, Gateway: p.Gateway, Aux: p.AuxAddress})
+		have.Pools = append(have.Pools, Pool{Subnet: p.Subnet, Range: p.IPRange, Gateway: p.Gateway, Aux: p.AuxAddress})
 	}
 	for container, e := range n.Containers {
 		found := DockerEndpoint{ID: e.EndpointID, Container: container, MAC: e.MacAddress}

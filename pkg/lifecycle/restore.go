@@ -174,7 +174,7 @@ func (r *Records) AdoptNetwork(ctx context.Context, n topology.Network) error {
 		if err != nil {
 			return err
 		}
-		settled, unsettled := n.Settle(seen, known)
+		settled, unsettled := n.WithGateways(seen).Settle(seen, known)
 		if unsettled != nil {
 			r.Log.Warn("a network is rebuilt without a part of it", zap.String("network", n.ID), zap.Error(unsettled))
 		}

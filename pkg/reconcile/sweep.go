@@ -199,6 +199,11 @@ func subnet(p central.Pool) (topology.Subnet, error) {
 			return s, fmt.Errorf("reading Docker's gateway %q: %w", p.Gateway, err)
 		}
 	}
+	if p.Range != "" {
+		if s.Range, err = netip.ParsePrefix(p.Range); err != nil {
+			return s, fmt.Errorf("reading Docker's address range %q: %w", p.Range, err)
+		}
+	}
 	for name, text := range p.Aux {
 		if s.Aux == nil {
 			s.Aux = map[string]netip.Addr{}

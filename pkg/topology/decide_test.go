@@ -151,6 +151,43 @@ func network(opts options.Network) topology.Network {
 	return topology.Network{ID: "n1", Instance: "i", Host: "h", NB: "tcp:192.0.2.5:6641", Options: opts}
 }
 
+// Docker does not tell which gateway it has chosen; a router may have another address by now.
+func TestGatewaysOfARebuiltNetwork(t *testing.T) {
+	pool := netip.MustParsePrefix("10.0.0.0/24")
+	seen := ovn.Seen{
+		Switches:    []ovn.SwitchRow{{UUID: "s1", Name: "s", Ports: []string{"l1"}}},
+		Routers:     []ovn.RouterRow{{UUID: "r1", Name: "r", Ports: []string{"p1"}}},
+		RouterPorts: []ovn.RouterPortRow{{UUID: "p1", Name: "r:s", Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.9/24")}}},
+		Links:       []ovn.LinkRow{{UUID: "l1", Name: "s:r", Peer: "r:s"}},
+	}
+	for _, c := range []struct {
+		name   string
+		router string
+		seen   ovn.Seen
+		given  string
+		within string
+		want   string
+	}{
+		{"as its router has it", "r", seen, "", "", "10.0.0.9"},
+		{"as it was given", "r", seen, "10.0.0.254", "", "10.0.0.254"},
+		{"of a router that is gone too", "r", ovn.Seen{}, "", "", "10.0.0.1"},
+		{"with a range", "r", ovn.Seen{}, "", "10.0.0.128/25", "10.0.0.128"},
+		{"with a range from the beginning", "r", ovn.Seen{}, "", "10.0.0.0/25", "10.0.0.1"},
+		{"of a network without a router", "", seen, "", "", "invalid IP"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := network(options.Network{Router: c.router})
+			s := topology.Subnet{Pool: pool}
+			s.Gateway, _ = netip.ParseAddr(c.given)
+			s.Range, _ = netip.ParsePrefix(c.within)
+			n.Subnets = []topology.Subnet{s}
+			if got := n.WithGateways(c.seen).Subnets[0].Gateway.String(); got != c.want {
+				t.Errorf("gateway %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
 func row(pairs ...string) ovn.SwitchRow {
 	ids := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {

@@ -21,6 +21,9 @@ type Subnet struct {
 	Pool    netip.Prefix          `json:"pool"`
 	Gateway netip.Addr            `json:"gateway,omitzero"`
 	Aux     map[string]netip.Addr `json:"aux,omitempty"` // --aux-address
+	// Range is --ip-range, which only a network that is rebuilt from what Docker
+	// tells has.
+	Range netip.Prefix `json:"-"`
 }
 
 // Network is the desired state of a Docker network, as it is stored.
@@ -204,6 +207,43 @@ func (n Network) Gateways() []netip.Prefix {
 		}
 	}
 	return all
+}
+
+// WithGateways returns the network with the gateway addresses that Docker chose,
+// and does not tell of a network that it has already: as its router has them, or
+// else by the rule that Docker goes by.
+func (n Network) WithGateways(seen ovn.Seen) Network {
+	n.Subnets = slices.Clone(n.Subnets)
+	for i := range n.Subnets {
+		s := &n.Subnets[i]
+		if s.Gateway.IsValid() || !n.Routed() {
+			continue
+		}
+		s.Gateway = s.usualGateway()
+		for r := range seen.Routers {
+			for _, at := range places(seen, &seen.Routers[r]) {
+				if on := switchOf(seen, at.link); on == nil || on.Name != n.Switch() {
+					continue
+				}
+				_, mine := at.port.ExternalIDs[userPrefix+n.ID]
+				for _, a := range at.port.Networks {
+					if a.Masked() == s.Pool && (mine || seen.Routers[r].Name == n.Router()) {
+						s.Gateway = a.Addr()
+					}
+				}
+			}
+		}
+	}
+	return n
+}
+
+// usualGateway is the first address that may be given away (libnetwork's
+// ipam.Allocator, which reserves the first of a pool).
+func (s Subnet) usualGateway() netip.Addr {
+	if s.Range.IsValid() && s.Range.Addr() != s.Pool.Addr() {
+		return s.Range.Addr()
+	}
+	return s.Pool.Addr().Next()
 }
 
 // Bridge returns the integration bridge of the network.

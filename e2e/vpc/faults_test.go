@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
@@ -37,6 +38,16 @@ var _ = Describe("VPCs on a transit network", Ordered, ContinueOnFailure, Label(
 
 	It("do not notice that the plugin is disabled and enabled", func(ctx SpecContext) {
 		loss := survives(ctx, func() { l.RestartPlugin(ctx) })
+		Expect(loss.Lost).To(BeZero())
+	}, suite.Hang)
+
+	It("do not notice that the plugin loses its data directory", func(ctx SpecContext) {
+		loss := survives(ctx, func() {
+			data := l.DataDir(ctx)
+			l.MustDocker(ctx, "plugin", "disable", "-f", host.PluginName)
+			l.Must(ctx, "rm", "-rf", data)
+			l.MustDocker(ctx, "plugin", "enable", host.PluginName)
+		})
 		Expect(loss.Lost).To(BeZero())
 	}, suite.Hang)
 

@@ -76,9 +76,15 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 	var north, host error
 	var both sync.WaitGroup
 	both.Go(func() { host = r.applyHost(ctx, lanes.Host) })
+	// Before the attempt: the removal may end while it fails.
+	left := r.leaving(n, e.Addresses)
 	if !e.Deferred {
 		both.Go(func() {
-			north = r.onNorth(ctx, n.NB, func(ctx context.Context) error { return r.Run.Apply(ctx, oneWay(lanes.North)) })
+			apply := func(ctx context.Context) error { return r.Run.Apply(ctx, oneWay(lanes.North)) }
+			north = r.onNorth(ctx, n.NB, apply)
+			if left && executor.IsDuplicateAddress(north) && !r.leaving(n, e.Addresses) {
+				north = r.onNorth(ctx, n.NB, apply)
+			}
 		})
 	}
 	both.Wait()
@@ -97,7 +103,7 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 	switch {
 	case r.FailWhenDown || ctx.Err() != nil:
 		return false, nil, north
-	case isAway(north), executor.IsDuplicateAddress(north) && r.leaving(n, e.Addresses), executor.IsSwitchMissing(north):
+	case isAway(north), executor.IsDuplicateAddress(north) && (left || r.leaving(n, e.Addresses)), executor.IsSwitchMissing(north):
 		// The last of a database that was emptied, or of a switch that somebody
 		// deleted: it is made again, as the network is there for Docker.
 		return true, north, nil

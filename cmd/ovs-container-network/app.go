@@ -18,6 +18,7 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/driver"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ipam"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -77,6 +78,10 @@ func (a *app) open() error {
 	if err != nil {
 		return err
 	}
+	pools, err := store.NewCollection[ipam.Pool](s, "pools")
+	if err != nil {
+		return err
+	}
 	if err := keepInstance(s, networks, a.log); err != nil {
 		return err
 	}
@@ -100,8 +105,8 @@ func (a *app) open() error {
 	_, err = os.Stat("/proc/sys/net/ipv6")
 	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: err == nil}
 	a.records = lifecycle.New(lifecycle.Config{
-		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: host, Instance: s.Instance(),
-		FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,
+		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: locks, Host: host, Instance: s.Instance(),
+		BridgeMappings: a.cfg.BridgeMappings, FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,
 	})
 	a.records.HoldPorts()
 	a.views.Records = a.records
@@ -206,6 +211,9 @@ func (a *app) status(ctx context.Context) control.Status {
 	for _, e := range a.records.Endpoints.List() {
 		for _, p := range e.Data.Ports {
 			s.Ports = append(s.Ports, control.Port{Endpoint: e.Data.ID, Network: e.Data.NetworkID, Port: p.String()})
+		}
+		if a := e.Data.FloatingIP; a.IsValid() {
+			s.Ports = append(s.Ports, control.Port{Endpoint: e.Data.ID, Network: e.Data.NetworkID, Port: a.String()})
 		}
 		i, ok := index[e.Data.NetworkID]
 		switch {

@@ -3,6 +3,7 @@ package options
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -11,18 +12,38 @@ import (
 // interface name. They are not for this package to judge.
 const dockerPrefix = "com.docker."
 
+// Endpoint is what the driver options of one endpoint ask for.
+type Endpoint struct {
+	// FloatingIP is an address on a provider network that is the endpoint's own there; invalid for none.
+	FloatingIP netip.Addr
+}
+
+// floatingIP is the name of the one driver option of an endpoint.
+const floatingIP = "ovn.floating_ip"
+
 // ParseEndpoint reads the Options of a CreateEndpoint request, with which the driver options of one endpoint come
-// (`docker network connect --driver-opt`, or driver_opts under a service's network in Compose). There are none yet. Keys of Docker's own are skipped; any other is refused,
-// because a driver option that does nothing misleads whoever wrote it.
-func ParseEndpoint(opts map[string]any) error {
+// (`docker network connect --driver-opt`, or driver_opts under a service's network in Compose). Keys of Docker's own
+// are skipped; any other that is not known is refused, because a driver option that does nothing misleads whoever
+// wrote it.
+func ParseEndpoint(opts map[string]any) (Endpoint, error) {
+	var e Endpoint
 	for _, key := range slices.Sorted(maps.Keys(opts)) {
 		if strings.HasPrefix(key, dockerPrefix) {
 			continue
 		}
-		if slices.Contains(names(), key) {
-			return fmt.Errorf("driver option %q belongs to a network, not to an endpoint: give it to `docker network create --opt`", key)
+		if key == floatingIP {
+			value, _ := opts[key].(string)
+			a, err := parseAddr(value)
+			if err != nil || !a.Is4() {
+				return e, fmt.Errorf("driver option %q: %s is not the IPv4 address of one host", key, quote(value))
+			}
+			e.FloatingIP = a
+			continue
 		}
-		return fmt.Errorf("unknown driver option %s: endpoints have no driver options; leave it out", quote(key))
+		if slices.Contains(names(), key) {
+			return e, fmt.Errorf("driver option %q belongs to a network, not to an endpoint: give it to `docker network create --opt`", key)
+		}
+		return e, fmt.Errorf("unknown driver option %s: the one of an endpoint is %q; leave it out", quote(key), floatingIP)
 	}
-	return nil
+	return e, nil
 }

@@ -1,6 +1,7 @@
 package options
 
 import (
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,6 +18,9 @@ func FuzzParseNetwork(f *testing.F) {
 		{"ovn.sb_connection", "tcp:a\u00a0b:1"},
 		{"ovn.encap_ip", "fe80::1%-x"},
 		{"tenant_id", "'"},
+		{"dhcp.domain", "a\"; b"},
+		{"dhcp.dns", "fe80::1%-x"},
+		{"ovn.subnet", "10.0.0.0/24 "},
 		{"mtu", "1400"},
 		{"-x", "y"},
 	} {
@@ -79,6 +83,12 @@ func checkSafe(t *testing.T, option string, v reflect.Value) {
 			t.Fatalf("%s accepted %q", option, s)
 		}
 	case reflect.Struct:
+		if p, ok := v.Interface().(netip.Prefix); ok {
+			if p.IsValid() {
+				checkSafe(t, option, reflect.ValueOf(p.String()))
+			}
+			return
+		}
 		if a, ok := v.Interface().(addr); ok {
 			if a.IsValid() {
 				checkSafe(t, option, reflect.ValueOf(a.String()))

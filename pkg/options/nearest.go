@@ -59,7 +59,7 @@ func nearest(key string, known []string) string {
 		if half := lastPart(plain); len(half) > 3 && (strings.HasPrefix(half, lastPart(name)) || strings.HasPrefix(lastPart(name), half)) {
 			d = min(d, 1)
 		}
-		if d < least {
+		if short := 2*d >= max(len(lastPart(plain)), len(lastPart(name))); d < least && (!short || d == 0) {
 			best, least = name, d
 		}
 	}

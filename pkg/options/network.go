@@ -67,6 +67,14 @@ type Network struct {
 	TransitNetwork  string     `json:"transit_network,omitempty"`
 	ExternalGateway netip.Addr `json:"external_gateway,omitzero"`
 
+	// PhysicalNetwork is that which the switch leads to, by the name that ovn-bridge-mappings has for it.
+	PhysicalNetwork string `json:"physical_network,omitempty"`
+
+	// NoNAT lets what leaves through the host keep its source address. SNAT is the address that what leaves through a
+	// provider network has. Neither is the default: the host's address.
+	NoNAT bool       `json:"no_nat,omitempty"`
+	SNAT  netip.Addr `json:"snat,omitzero"`
+
 	// NB and SB are canonical OVSDB connection lists, e.g. "tcp:172.30.0.5:6641" or "tcp:[fd00::1]:6641,tcp:db2:6641".
 	NB string `json:"nb"`
 	SB string `json:"sb"`
@@ -93,6 +101,14 @@ type Network struct {
 
 	IPAM IPAM `json:"ipam"`
 	DHCP DHCP `json:"dhcp"`
+
+	// Subnet is that of a network whose addresses OVN chooses; not valid for any other.
+	Subnet netip.Prefix `json:"subnet,omitzero"`
+
+	// What OVN's DHCP tells: name servers, a domain, and for how many seconds; 0 is the default.
+	DHCPDNS    []netip.Addr `json:"dhcp_dns,omitempty"`
+	DHCPDomain string       `json:"dhcp_domain,omitempty"`
+	DHCPLease  int          `json:"dhcp_lease_time,omitempty"`
 
 	// MirrorPorts is a list of port names or just MirrorAll.
 	MirrorPorts []string `json:"mirror_ports,omitempty"`
@@ -173,8 +189,58 @@ func checkTogether(n Network) error {
 		return fmt.Errorf("option %q: connecting to the transit network %q takes a router; name one with ovn.router",
 			"ovn.transit_network", n.TransitNetwork)
 	}
+	if err := checkWayOut(n); err != nil {
+		return err
+	}
+	if (n.IPAM == IPAMOVN) != n.Subnet.IsValid() {
+		return errors.New("ipam=ovn and ovn.subnet are required together: that OVN chooses the addresses, and in which subnet")
+	}
+	for _, told := range []struct {
+		option string
+		given  bool
+	}{{"dhcp.dns", len(n.DHCPDNS) > 0}, {"dhcp.domain", n.DHCPDomain != ""}, {"dhcp.lease_time", n.DHCPLease != 0}} {
+		if told.given && n.DHCP != DHCPOVN {
+			return fmt.Errorf("option %q: only OVN's DHCP server tells it, and dhcp is %q; add dhcp=ovn or leave the option out", told.option, n.DHCP)
+		}
+	}
 	if (n.MirrorDest == "") != (len(n.MirrorPorts) == 0) {
 		return errors.New("mirror.ports and mirror.dest are required together: what to mirror, and where to")
 	}
 	return nil
+}
+
+// checkWayOut refuses options that say two things about where a network leads.
+func checkWayOut(n Network) error {
+	routed := n.Router != "" || n.Role == RoleTransit
+	switch nat := n.NAT(); {
+	case n.PhysicalNetwork != "" && routed:
+		return fmt.Errorf("option %q: a network on the physical network %q has its gateway there; leave ovn.router and ovn.role out, and have a network with a router lead out through this one with ovn.nat=ADDRESS",
+			"ovn.physical_network", n.PhysicalNetwork)
+	case nat == NATHost:
+		return nil
+	case !routed:
+		return fmt.Errorf("option %q: %q is about what leaves through a router; name one with ovn.router or leave the option out", "ovn.nat", nat)
+	case n.TransitNetwork != "":
+		return fmt.Errorf("option %q: the router leads out through the transit network %q; give %q to that one", "ovn.nat", n.TransitNetwork, nat)
+	case n.SNAT.IsValid() && n.ExternalGateway.IsValid():
+		return fmt.Errorf("options %q and %q: %q and %q are two ways out; leave one of them out", "ovn.nat", "ovn.external_gateway", nat, n.ExternalGateway)
+	}
+	return nil
+}
+
+// The values of the option ovn.nat that are no address.
+const (
+	NATHost = "host"
+	NATNone = "none"
+)
+
+// NAT returns the value of the option ovn.nat.
+func (n Network) NAT() string {
+	switch {
+	case n.NoNAT:
+		return NATNone
+	case n.SNAT.IsValid():
+		return n.SNAT.String()
+	}
+	return NATHost
 }

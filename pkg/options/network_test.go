@@ -60,9 +60,24 @@ func TestAccepted(t *testing.T) {
 		{"Docker's mtu", with("com.docker.network.driver.mtu", "1400"), func(n *Network) { n.MTU, n.MTUSet = 1400, true }},
 		{"both mtu, the same", with("mtu", "9216", "com.docker.network.driver.mtu", "9216"), func(n *Network) { n.MTU, n.MTUSet = 9216, true }},
 		{
+			"NAT address", with("ovn.router", "lr", "ovn.nat", "203.0.113.10"),
+			func(n *Network) { n.Router, n.SNAT = "lr", netip.MustParseAddr("203.0.113.10") },
+		},
+		{"no NAT", with("ovn.router", "lr", "ovn.nat", "none"), func(n *Network) { n.Router, n.NoNAT = "lr", true }},
+		{"physical network", with("ovn.physical_network", "wan", "vlan", "7"), func(n *Network) { n.PhysicalNetwork, n.VLAN = "wan", 7 }},
+		{
 			"limits", with("vlan", "4094", "mtu", "576", "bridge", "a23456789012345"),
 			func(n *Network) { n.VLAN, n.MTU, n.MTUSet, n.Bridge = 4094, 576, true, "a23456789012345" },
 		},
+		{
+			"OVN's DHCP", with("dhcp", "ovn", "dhcp.dns", "192.0.2.1, 2001:db8::1", "dhcp.domain", "a.example", "dhcp.lease_time", "60"),
+			func(n *Network) {
+				n.DHCP, n.DHCPDomain, n.DHCPLease = DHCPOVN, "a.example", 60
+				n.DHCPDNS = []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}
+			},
+		},
+		{"addresses from somebody else", with("dhcp", "external", "ipam", "external"), func(n *Network) { n.DHCP, n.IPAM = DHCPExternal, IPAMExternal }},
+		{"addresses from OVN", with("ipam", "ovn", "ovn.subnet", "10.0.0.0/24"), func(n *Network) { n.IPAM, n.Subnet = IPAMOVN, netip.MustParsePrefix("10.0.0.0/24") }},
 		{"said as the default", with("ipam", "docker", "dhcp", "none", "ovn.auto_create", "False"), func(*Network) {}},
 		{
 			"a tenant named by UUID", with("tenant_id", "123e4567-e89b-12d3-a456-426614174000"),
@@ -130,7 +145,7 @@ func TestRequiredOptions(t *testing.T) {
 
 // The earlier check wins although everything after it is wrong too.
 func TestOrderOfChecks(t *testing.T) {
-	opts := map[string]string{"ovn.swich": "x", "ovn.nb_connection": "bad", "vlan": "9999", "dhcp": "ovn"}
+	opts := map[string]string{"ovn.swich": "x", "ovn.nb_connection": "bad", "vlan": "9999", "mirror.ports": "all", "mirror.dest": "m"}
 	steps := []struct {
 		says   string
 		repair func()
@@ -141,7 +156,7 @@ func TestOrderOfChecks(t *testing.T) {
 		{`option "ovn.nb_connection": "bad" is not an OVSDB connection: want tcp:HOST:PORT, several separated by commas`, func() { opts["ovn.nb_connection"] = "tcp:h:1" }},
 		{`option "vlan": "9999" is not a VLAN tag: want a number from 1 to 4094`, func() { delete(opts, "vlan"); opts["ovn.external_gateway"] = "192.0.2.1" }},
 		{`option "ovn.external_gateway": only a network with ovn.role=transit has an external gateway; add that option or leave this one out`, func() { delete(opts, "ovn.external_gateway") }},
-		{`option "dhcp=ovn": not supported yet`, func() { delete(opts, "dhcp") }},
+		{`option "mirror.ports": not supported yet`, func() { delete(opts, "mirror.ports"); delete(opts, "mirror.dest") }},
 	}
 	for _, s := range steps {
 		_, err := ParseNetwork(opts)
@@ -188,8 +203,23 @@ func TestRefusedValues(t *testing.T) {
 		{"ovn.encap_ip", "fe80::1%eth0", "not the address of one host"},
 		{"ovn.encap_ip", "224.0.0.1", "not the address of one host"},
 		{"ovn.role", "gateway", `want "transit"`},
+		{"ovn.nat", "masquerade", `is not "host", "none" or the IPv4 address`},
+		{"ovn.nat", "2001:db8::1", `is not "host", "none" or the IPv4 address`},
+		{"ovn.nat", "203.0.113.10/24", `is not "host", "none" or the IPv4 address`},
+		{"ovn.nat", "none", "name one with ovn.router"},
+		{"ovn.physical_network", "a:b", "not a usable name"},
 		{"ipam", "dhcp", `want "docker", "static", "external", "ovn"`},
 		{"dhcp", "on", `want "none", "ovn", "external"`},
+		{"dhcp.dns", "192.0.2.1", "add dhcp=ovn"},
+		{"dhcp.dns", "192.0.2.1;192.0.2.2", "is not an IP address"},
+		{"dhcp.domain", "-a.example", "is not a domain name"},
+		{"dhcp.domain", "a..example", "is not a domain name"},
+		{"dhcp.domain", `a"b`, "is not a domain name"},
+		{"dhcp.domain", strings.Repeat("a", 254), "at most 253"},
+		{"dhcp.lease_time", "59", "from 60 to 31536000"},
+		{"ovn.subnet", "10.0.0.1/24", `want "10.0.0.0/24"`},
+		{"ovn.subnet", "10.0.0.0/30", "prefix length from 8 to 29"},
+		{"ovn.subnet", "2001:db8::/64", "is not an IPv4 subnet"},
 		{"ovn.transit_overlay_network", "host", "network of Docker's own"},
 		{"mirror.ports", "all,web", "alone"},
 		{"mirror.ports", "a,,b", "cannot be empty"},
@@ -234,8 +264,14 @@ func TestContradictions(t *testing.T) {
 		{with("mtu", "1400", "com.docker.network.driver.mtu", "1500"), `options "mtu" and "com.docker.network.driver.mtu" are the same setting but say "1400" and "1500"`},
 		{with("ovn.transit_network", "t"), "name one with ovn.router"},
 		{with("ovn.transit_network", "t", "ovn.role", "transit"), "cannot itself connect"},
+		{with("ovn.physical_network", "wan", "ovn.router", "lr"), `a network on the physical network "wan" has its gateway there`},
+		{with("ovn.physical_network", "wan", "ovn.role", "transit"), `a network on the physical network "wan" has its gateway there`},
+		{with("ovn.nat", "203.0.113.10", "ovn.router", "lr", "ovn.transit_network", "t"), `give "203.0.113.10" to that one`},
+		{with("ovn.nat", "203.0.113.10", "ovn.role", "transit", "ovn.external_gateway", "192.0.2.1"), "two ways out"},
 		{with("mirror.ports", "all"), "required together"},
 		{with("mirror.dest", "monitor"), "required together"},
+		{with("ipam", "ovn"), "ipam=ovn and ovn.subnet are required together"},
+		{with("ovn.subnet", "10.0.0.0/24"), "ipam=ovn and ovn.subnet are required together"},
 	} {
 		if _, err := ParseNetwork(c.opts); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("error is %v, want %q", err, c.says)
@@ -249,8 +285,6 @@ func TestNotSupportedYet(t *testing.T) {
 		"ovn.sb_connection": with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
 		"mirror.ports":      with("mirror.ports", "all", "mirror.dest", "monitor-port"),
 		"mirror.dest":       with("mirror.ports", "a, b", "mirror.dest", "monitor-port"),
-		"ipam":              with("ipam", "external"),
-		"dhcp":              with("dhcp", "ovn"),
 	}
 	for _, u := range unsupported {
 		opts, ok := examples[u.option]
@@ -331,17 +365,26 @@ func TestParseDoesNotChangeItsInput(t *testing.T) {
 
 func TestParseEndpoint(t *testing.T) {
 	docker := map[string]any{"com.docker.network.portmap": []any{}, "com.docker.network.endpoint.macaddress": "AkKsEQAC"}
-	if err := ParseEndpoint(docker); err != nil {
+	if _, err := ParseEndpoint(docker); err != nil {
 		t.Errorf("keys of Docker: %v", err)
 	}
-	if err := ParseEndpoint(nil); err != nil {
+	if _, err := ParseEndpoint(nil); err != nil {
 		t.Errorf("no options: %v", err)
 	}
 	docker["vlan"] = "5"
-	if err := ParseEndpoint(docker); err == nil || !strings.Contains(err.Error(), `"vlan" belongs to a network`) {
+	if _, err := ParseEndpoint(docker); err == nil || !strings.Contains(err.Error(), `"vlan" belongs to a network`) {
 		t.Errorf("a network's option: %v", err)
 	}
-	if err := ParseEndpoint(map[string]any{"qos": 5}); err == nil || !strings.Contains(err.Error(), `unknown driver option "qos"`) {
+	e, err := ParseEndpoint(map[string]any{"ovn.floating_ip": "203.0.113.20"})
+	if err != nil || e.FloatingIP != netip.MustParseAddr("203.0.113.20") {
+		t.Errorf("floating address %v, %v", e.FloatingIP, err)
+	}
+	for _, value := range []any{"", "a", "203.0.113.20/32", "fd00::1", 5, "0.0.0.0"} {
+		if _, err := ParseEndpoint(map[string]any{"ovn.floating_ip": value}); err == nil || !strings.Contains(err.Error(), `"ovn.floating_ip"`) {
+			t.Errorf("floating address %v: %v", value, err)
+		}
+	}
+	if _, err := ParseEndpoint(map[string]any{"qos": 5}); err == nil || !strings.Contains(err.Error(), `unknown driver option "qos"`) {
 		t.Errorf("unknown option: %v", err)
 	}
 }

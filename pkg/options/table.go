@@ -103,6 +103,21 @@ var networkOptions = []option{
 		parse:       name(func(n *Network) *string { return &n.TransitNetwork }, rowName),
 	},
 	{
+		name: "ovn.nat", fallback: NATHost,
+		description: "Source address of what leaves a router: that of the `host`, its own (`none`), or an IPv4 address on a network with `ovn.physical_network`, through which it leaves then",
+		parse:       nat,
+	},
+	{
+		name:        "ovn.physical_network",
+		description: "Physical network that the switch leads to, with `vlan` as the tag; a name in `PLUGIN_BRIDGE_MAPPINGS`",
+		parse:       name(func(n *Network) *string { return &n.PhysicalNetwork }, plainName),
+	},
+	{
+		name:        "ovn.subnet",
+		description: "IPv4 subnet of a network with `ipam=ovn`; its first address is the gateway's",
+		parse:       subnet,
+	},
+	{
 		name: "ovn.auto_create", fallback: "false",
 		description: "Auto-create OVN central container and transit-overlay network if not running",
 		parse:       boolean(func(n *Network) *bool { return &n.AutoCreate }),
@@ -127,6 +142,21 @@ var networkOptions = []option{
 		name: "dhcp", fallback: string(DHCPNone),
 		description: "DHCP mode (none/ovn/external)",
 		parse:       oneOf(func(n *Network) *DHCP { return &n.DHCP }, DHCPNone, DHCPOVN, DHCPExternal),
+	},
+	{
+		name:        "dhcp.dns",
+		description: "Name servers that OVN's DHCP tells, of either family, separated by commas",
+		parse:       nameServers,
+	},
+	{
+		name:        "dhcp.domain",
+		description: "Domain name that OVN's DHCP tells",
+		parse:       name(func(n *Network) *string { return &n.DHCPDomain }, domainName),
+	},
+	{
+		name:        "dhcp.lease_time",
+		description: "Seconds that an address of OVN's DHCP is good for (60 to 31536000); `3600` if left out",
+		parse:       number(func(n *Network) *int { return &n.DHCPLease }, "a lease time in seconds", minLease, maxLease),
 	},
 }
 

@@ -19,8 +19,6 @@ var unsupported = []struct {
 	{"ovn.sb_connection", "`ssl:` not supported yet", func(n Network) string { return when(scheme(n.SB) == "ssl", "ovn.sb_connection=ssl:") }},
 	{"mirror.ports", "not supported yet", func(n Network) string { return when(len(n.MirrorPorts) > 0, "mirror.ports") }},
 	{"mirror.dest", "not supported yet", func(n Network) string { return when(n.MirrorDest != "", "mirror.dest") }},
-	{"ipam", "only `docker` is supported yet", func(n Network) string { return when(n.IPAM != IPAMDocker, "ipam="+string(n.IPAM)) }},
-	{"dhcp", "only `none` is supported yet", func(n Network) string { return when(n.DHCP != DHCPNone, "dhcp="+string(n.DHCP)) }},
 }
 
 func when(condition bool, what string) string {

@@ -16,6 +16,9 @@ const (
 	// subnets of the network and is checked where they are known. maxMTU is the usual limit of jumbo frames.
 	minMTU, maxMTU = 576, 9216
 
+	// Shorter leases would be a load, longer ones for ever; a year is what other servers stop at.
+	minLease, maxLease = 60, 365 * 24 * 3600
+
 	// maxName is a limit of ours; neither OVN nor Docker has one. It keeps argument lists and log lines bounded.
 	maxName = 128
 
@@ -67,6 +70,9 @@ func plainName(value string) error {
 	}
 	return nil
 }
+
+// CheckTenant refuses what tenant_id cannot be.
+func CheckTenant(value string) error { return plainName(value) }
 
 // rowName is plainName for what names a row of OVN, which must not look like a UUID: ovn-nbctl(8) takes a UUID
 // wherever it takes a name, and prefers it.
@@ -193,5 +199,62 @@ func mirrorPorts(n *Network, value string) error {
 	}
 	slices.Sort(ports)
 	n.MirrorPorts = slices.Compact(ports)
+	return nil
+}
+
+func nat(n *Network, value string) error {
+	switch value {
+	case NATHost:
+		return nil
+	case NATNone:
+		n.NoNAT = true
+		return nil
+	}
+	a, err := parseAddr(value)
+	if err != nil || !a.Is4() {
+		return fmt.Errorf("%s is not %q, %q or the IPv4 address of one host", quote(value), NATHost, NATNone)
+	}
+	n.SNAT = a
+	return nil
+}
+
+func nameServers(n *Network, value string) error {
+	for text := range strings.SplitSeq(value, ",") {
+		a, err := parseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return err
+		}
+		n.DHCPDNS = append(n.DHCPDNS, a)
+	}
+	return nil
+}
+
+// domainName takes the names of RFC 1123, 2.1: letters, digits and '-' between dots.
+func domainName(value string) error {
+	const maxDomain = 253
+	if len(value) > maxDomain {
+		return fmt.Errorf("%s is too long for a domain name: at most %d characters", quote(value), maxDomain)
+	}
+	for label := range strings.SplitSeq(value, ".") {
+		wrong := strings.ContainsFunc(label, func(c rune) bool {
+			return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
+		})
+		if wrong || label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return fmt.Errorf("%s is not a domain name: letters, digits and '-' between dots", quote(value))
+		}
+	}
+	return nil
+}
+
+// subnet takes subnets with room for a gateway and two containers at least.
+func subnet(n *Network, value string) error {
+	p, err := netip.ParsePrefix(value)
+	if err != nil || !p.Addr().Is4() || p.Bits() < 8 || p.Bits() > 29 {
+		return fmt.Errorf("%s is not an IPv4 subnet with a prefix length from 8 to 29, such as 10.0.0.0/24", quote(value))
+	}
+	if p != p.Masked() {
+		return fmt.Errorf("%q is an address in a subnet: want %q", value, p.Masked())
+	}
+	n.Subnet = p
 	return nil
 }

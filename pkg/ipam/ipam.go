@@ -1,9 +1,10 @@
-// Package ipam is address arithmetic. It reads and writes nothing.
 package ipam
 
 import (
 	"fmt"
 	"net/netip"
+
+	"go4.org/netipx"
 )
 
 // FromTop returns the highest address of the pool that a host may have and that
@@ -11,7 +12,7 @@ import (
 // only when the pool is full.
 func FromTop(pool netip.Prefix, taken func(netip.Addr) bool) (netip.Addr, error) {
 	pool = pool.Masked()
-	a := last(pool)
+	a := netipx.PrefixLastIP(pool)
 	if pool.Addr().Is4() && pool.Bits() < 31 {
 		a = a.Prev() // the broadcast address
 	}
@@ -24,14 +25,4 @@ func FromTop(pool netip.Prefix, taken func(netip.Addr) bool) (netip.Addr, error)
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("subnet %s has no address left", pool)
-}
-
-// last returns the highest address of the pool.
-func last(pool netip.Prefix) netip.Addr {
-	b := pool.Addr().AsSlice()
-	for i := pool.Bits(); i < 8*len(b); i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b) // of the same length
-	return a
 }

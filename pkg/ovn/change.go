@@ -112,6 +112,11 @@ func (c *Change) SwitchMarks(s SwitchRow) {
 	c.still("Logical_Switch", s.UUID, s.row, "external_ids")
 }
 
+// SwitchConfig makes sure that the switch has the other_config that was seen.
+func (c *Change) SwitchConfig(s SwitchRow) {
+	c.still("Logical_Switch", s.UUID, s.row, "other_config")
+}
+
 // RouterMarks makes sure that the router has the marks that were seen.
 func (c *Change) RouterMarks(r RouterRow) {
 	c.still("Logical_Router", r.UUID, r.row, "external_ids")
@@ -124,7 +129,37 @@ func (c *Change) RouterRoutes(r RouterRow) {
 
 // RouterStill makes sure that the router has what was seen.
 func (c *Change) RouterStill(r RouterRow) {
-	c.still("Logical_Router", r.UUID, r.row, "external_ids", "ports", "static_routes")
+	c.still("Logical_Router", r.UUID, r.row, "external_ids", "ports", "static_routes", "nat", "policies")
+}
+
+// RouterNATs makes sure that the router has the NAT rules that were seen.
+func (c *Change) RouterNATs(r RouterRow) { c.still("Logical_Router", r.UUID, r.row, "nat") }
+
+// RouterPolicies makes sure that the router has the policies that were seen.
+func (c *Change) RouterPolicies(r RouterRow) { c.still("Logical_Router", r.UUID, r.row, "policies") }
+
+// RouterPortChassis makes sure that the port has the gateway chassis that were
+// seen.
+func (c *Change) RouterPortChassis(p RouterPortRow) {
+	c.still("Logical_Router_Port", p.UUID, p.row, "gateway_chassis")
+}
+
+// NoNAT makes sure that no rule of any router has the external address.
+func (c *Change) NoNAT(external netip.Addr) {
+	c.guard("nat "+external.String(), ovsdb.Wait(0, "NAT", []ovsdb.Condition{ovsdb.Is("external_ip", external.String())}))
+}
+
+// NATStill makes sure that the rule has the marks that were seen.
+func (c *Change) NATStill(n NATRow) { c.still("NAT", n.UUID, n.row, "external_ids") }
+
+// PolicyStill makes sure that the policy has the marks that were seen.
+func (c *Change) PolicyStill(p PolicyRow) {
+	c.still("Logical_Router_Policy", p.UUID, p.row, "external_ids")
+}
+
+// ChassisStill makes sure that the row has the marks that were seen.
+func (c *Change) ChassisStill(g ChassisRow) {
+	c.still("Gateway_Chassis", g.UUID, g.row, "external_ids")
 }
 
 // RouterPortStill makes sure that the port has the addresses and marks that were
@@ -165,12 +200,14 @@ func (c *Change) SpokeInsert(r Router, ids map[string]string) Ref {
 	})
 }
 
-// RouterPortInsert makes a port of the router, with the addresses that it owns.
-func (c *Change) RouterPortInsert(on Ref, p RouterPort, mac string, networks []netip.Prefix, ids map[string]string) {
+// RouterPortInsert makes a port of the router, with the addresses that it owns, and
+// returns it.
+func (c *Change) RouterPortInsert(on Ref, p RouterPort, mac string, networks []netip.Prefix, ids map[string]string) Ref {
 	port := c.insert("Logical_Router_Port", map[string]any{
 		"name": string(p), "mac": mac, "networks": texts(networks), "external_ids": ovsdb.Map(ids),
 	})
 	c.mutate("Logical_Router", on, ovsdb.Add("ports", ovsdb.Set(port.value)))
+	return port
 }
 
 // LinkInsert makes a switch's port of type router, the other end of a router
@@ -192,6 +229,59 @@ func (c *Change) LocalportInsert(on Ref, name SwitchPort, mac string, addresses 
 		"name": string(name), "type": "localport", "addresses": linkAddress(mac, addresses), "external_ids": ovsdb.Map(ids),
 	})
 	c.mutate("Logical_Switch", on, ovsdb.Add("ports", ovsdb.Set(port.value)))
+}
+
+// LocalportAddresses gives a localport other addresses.
+func (c *Change) LocalportAddresses(p LinkRow, mac string, addresses []netip.Prefix) {
+	c.ops = append(c.ops, ovsdb.Update("Logical_Switch_Port", p.UUID, map[string]any{"addresses": linkAddress(mac, addresses)}))
+}
+
+// LocalnetInsert makes a switch's port that leads to a physical network, on each
+// chassis by the bridge that its ovn-bridge-mappings name (ovn-nb(5),
+// Logical_Switch_Port, "localnet"). Tag is the VLAN; 0 for none.
+func (c *Change) LocalnetInsert(on Ref, name SwitchPort, network string, tag int, ids map[string]string) {
+	row := map[string]any{
+		"name": string(name), "type": "localnet", "addresses": "unknown",
+		"options": ovsdb.Map(map[string]string{"network_name": network}), "external_ids": ovsdb.Map(ids),
+	}
+	if tag != 0 {
+		row["tag"] = tag
+	}
+	port := c.insert("Logical_Switch_Port", row)
+	c.mutate("Logical_Switch", on, ovsdb.Add("ports", ovsdb.Set(port.value)))
+}
+
+// NATInsert makes a NAT rule of the router (ovn-nb(5), NAT): with "snat" what
+// comes from the logical subnet leaves with the external address, with
+// "dnat_and_snat" the external address is the logical one's both ways.
+func (c *Change) NATInsert(on Ref, kind string, external netip.Addr, logical string, ids map[string]string) {
+	rule := c.insert("NAT", map[string]any{
+		"type": kind, "external_ip": external.String(), "logical_ip": logical, "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Router", on, ovsdb.Add("nat", ovsdb.Set(rule.value)))
+}
+
+// PolicyInsert makes a routing policy (ovn-nb(5), Logical_Router_Policy); the one
+// with the highest priority that matches decides.
+func (c *Change) PolicyInsert(on Ref, priority int, match, action string, ids map[string]string) {
+	policy := c.insert("Logical_Router_Policy", map[string]any{
+		"priority": priority, "match": match, "action": action, "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Router", on, ovsdb.Add("policies", ovsdb.Set(policy.value)))
+}
+
+// PolicyMatch changes what a policy is for.
+func (c *Change) PolicyMatch(p PolicyRow, match string) {
+	c.ops = append(c.ops, ovsdb.Update("Logical_Router_Policy", p.UUID, map[string]any{"match": match}))
+}
+
+// ChassisInsert lets the chassis have the router's port, which only one has at a
+// time (ovn-nb(5), Gateway_Chassis). Its name is unique in the database.
+func (c *Change) ChassisInsert(on Ref, p RouterPort, chassis string, priority int, ids map[string]string) {
+	row := c.insert("Gateway_Chassis", map[string]any{
+		"name": string(p) + "_" + chassis, "chassis_name": chassis, "priority": priority, "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Router_Port", on, ovsdb.Add("gateway_chassis", ovsdb.Set(row.value)))
 }
 
 // DropInsert has a switch drop what the match says as it enters it (ovn-nb(5),
@@ -260,6 +350,21 @@ func (c *Change) RouterPortsDelete(of RouterRow, ports ...string) {
 // RoutesDelete deletes static routes of a router.
 func (c *Change) RoutesDelete(of RouterRow, routes ...string) {
 	c.remove("Logical_Router", of.UUID, "static_routes", routes)
+}
+
+// NATsDelete deletes NAT rules of a router.
+func (c *Change) NATsDelete(of RouterRow, rules ...string) {
+	c.remove("Logical_Router", of.UUID, "nat", rules)
+}
+
+// PoliciesDelete deletes policies of a router.
+func (c *Change) PoliciesDelete(of RouterRow, policies ...string) {
+	c.remove("Logical_Router", of.UUID, "policies", policies)
+}
+
+// ChassisDelete takes chassis from a router's port.
+func (c *Change) ChassisDelete(of RouterPortRow, chassis ...string) {
+	c.remove("Logical_Router_Port", of.UUID, "gateway_chassis", chassis)
 }
 
 // remove takes references out of a set; a row that nothing refers to is gone.

@@ -87,11 +87,38 @@ func (s Seen) RoutesOf(r RouterRow) []RouteRow {
 	return all
 }
 
-// Without returns what was seen less the ports, links and routes that go.
+// NATsOf returns the router's NAT rules.
+func (s Seen) NATsOf(r RouterRow) []NATRow {
+	return slices.DeleteFunc(slices.Clone(s.NATs), func(n NATRow) bool { return !slices.Contains(r.NATs, n.UUID) })
+}
+
+// PoliciesOf returns the router's policies.
+func (s Seen) PoliciesOf(r RouterRow) []PolicyRow {
+	return slices.DeleteFunc(slices.Clone(s.Policies), func(p PolicyRow) bool { return !slices.Contains(r.Policies, p.UUID) })
+}
+
+// ChassisOf returns the chassis that the router's port may be on.
+func (s Seen) ChassisOf(p RouterPortRow) []ChassisRow {
+	return slices.DeleteFunc(slices.Clone(s.Chassis), func(c ChassisRow) bool { return !slices.Contains(p.Chassis, c.UUID) })
+}
+
+// LocalnetOf returns the switch's port to a physical network; nil when it has
+// none.
+func (s Seen) LocalnetOf(sw SwitchRow) *LocalnetRow {
+	for i, l := range s.Localnets {
+		if slices.Contains(sw.Ports, l.UUID) {
+			return &s.Localnets[i]
+		}
+	}
+	return nil
+}
+
+// Without returns what was seen less the ports, links, routes and NAT rules that go.
 func (s Seen) Without(goes func(uuid string) bool) Seen {
 	s.RouterPorts = slices.DeleteFunc(slices.Clone(s.RouterPorts), func(p RouterPortRow) bool { return goes(p.UUID) })
 	s.Links = slices.DeleteFunc(slices.Clone(s.Links), func(l LinkRow) bool { return goes(l.UUID) })
 	s.Routes = slices.DeleteFunc(slices.Clone(s.Routes), func(r RouteRow) bool { return goes(r.UUID) })
+	s.NATs = slices.DeleteFunc(slices.Clone(s.NATs), func(n NATRow) bool { return goes(n.UUID) })
 	s.index = newIndex(s)
 	return s
 }

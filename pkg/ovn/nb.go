@@ -1,6 +1,9 @@
 package ovn
 
 import (
+	"cmp"
+	"net/netip"
+
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 )
@@ -46,6 +49,33 @@ func SwitchPortAddresses(p SwitchPort, address string) plan.Op {
 	return plan.Op{Do: []string{"lsp-set-addresses", string(p), address}}
 }
 
+// SwitchPortDynamic has ovn-northd choose the port's IPv4 address, in the subnet of
+// the switch (ovn-nb(5), Logical_Switch_Port, addresses, "dynamic").
+func SwitchPortDynamic(p SwitchPort, mac string) plan.Op {
+	return plan.Op{Do: []string{"lsp-set-addresses", string(p), mac + " dynamic"}}
+}
+
+// Allocated waits, inside the database server, until ovn-northd has chosen the
+// port's address, for at most timeout milliseconds; ReadAllocated reads the answer.
+func Allocated(conn string, p SwitchPort, timeout int) ovsdb.Transaction {
+	where := []ovsdb.Condition{ovsdb.Is("name", string(p))}
+	return northbound(conn,
+		ovsdb.WaitOther(timeout, "Logical_Switch_Port", where, map[string]any{"dynamic_addresses": ovsdb.Set[string]()}),
+		ovsdb.Select("Logical_Switch_Port", where, "dynamic_addresses"))
+}
+
+// ReadAllocated reads the answer to Allocated.
+func ReadAllocated(results []ovsdb.Result) []netip.Addr {
+	if len(results) < 2 {
+		return nil
+	}
+	var all []string
+	for _, r := range results[1].Rows {
+		all = append(all, r.String("dynamic_addresses"))
+	}
+	return Addresses(all)
+}
+
 // SwitchPortSecurity lets a port send only with these addresses.
 func SwitchPortSecurity(p SwitchPort, address string) plan.Op {
 	return plan.Op{Do: []string{"lsp-set-port-security", string(p), address}}
@@ -55,6 +85,15 @@ func SwitchPortSecurity(p SwitchPort, address string) plan.Op {
 // others must.
 func SwitchPortUnguarded(p SwitchPort) plan.Op {
 	return plan.Op{Do: []string{"lsp-set-port-security", string(p)}}
+}
+
+// SwitchPortDHCP has OVN answer the DHCP requests of a port, with the options of
+// these rows of DHCP_Options; "" for those of a family that it does not answer
+// (ovn-nb(5), Logical_Switch_Port, dhcpv4_options). The row's own command,
+// lsp-set-dhcpv4-options, knows no row that the same invocation has made.
+func SwitchPortDHCP(p SwitchPort, v4, v6 string) plan.Op {
+	column := func(name, row string) string { return name + "=" + cmp.Or(row, "[]") }
+	return plan.Op{Do: []string{"set", "Logical_Switch_Port", string(p), column("dhcpv4_options", v4), column("dhcpv6_options", v6)}}
 }
 
 // SwitchPortSet sets external_ids of a port.

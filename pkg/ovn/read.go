@@ -14,6 +14,7 @@ type SwitchRow struct {
 	ExternalIDs map[string]string
 	Ports       []string // UUIDs of its ports
 	Guarded     bool     // has access control lists
+	Subnet      string   // in which ovn-northd chooses addresses, "" for none
 
 	row ovsdb.Row
 }
@@ -25,8 +26,9 @@ type RouterRow struct {
 	ExternalIDs map[string]string
 	Ports       []string // UUIDs
 	Routes      []string // UUIDs
-	// More says that it holds what no builder here makes: NAT, policies, load
-	// balancers.
+	NATs        []string // UUIDs
+	Policies    []string // UUIDs
+	// More says that it holds what no builder here makes: load balancers.
 	More bool
 
 	row ovsdb.Row
@@ -39,6 +41,10 @@ type RouterPortRow struct {
 	MAC         string
 	Networks    []netip.Prefix // addresses with the length of their subnets
 	ExternalIDs map[string]string
+	Chassis     []string // UUIDs of its rows of Gateway_Chassis
+	// Advertises are the options of its router advertisements (ovn-nb(5),
+	// Logical_Router_Port, ipv6_ra_configs).
+	Advertises map[string]string
 
 	row ovsdb.Row
 }
@@ -50,6 +56,46 @@ type LinkRow struct {
 	Name      SwitchPort
 	Peer      RouterPort
 	Addresses []string
+}
+
+// LocalnetRow is a logical switch port that leads to a physical network.
+type LocalnetRow struct {
+	UUID    string
+	Name    SwitchPort
+	Network string // as ovn-bridge-mappings name it
+	Tag     int    // VLAN; 0 for none
+}
+
+// NATRow is a rule of a router's that is there.
+type NATRow struct {
+	UUID        string
+	Type        string // "snat" or "dnat_and_snat"
+	External    string // address
+	Logical     string // address or subnet
+	ExternalIDs map[string]string
+
+	row ovsdb.Row
+}
+
+// PolicyRow is a routing policy of a router that is there.
+type PolicyRow struct {
+	UUID        string
+	Match       string
+	Action      string // "allow", "drop" or "reroute"
+	ExternalIDs map[string]string
+
+	row ovsdb.Row
+}
+
+// ChassisRow is a chassis that a router's port may be on, the one with the highest
+// priority of those that live.
+type ChassisRow struct {
+	UUID        string
+	Chassis     string // system-id
+	Priority    int
+	ExternalIDs map[string]string
+
+	row ovsdb.Row
 }
 
 // RouteRow is a static route of a router that is there.
@@ -77,6 +123,11 @@ type Seen struct {
 	Routes      []RouteRow
 	// Localports are the logical switch ports that every chassis binds for itself.
 	Localports []LinkRow
+	Localnets  []LocalnetRow
+	NATs       []NATRow
+	Policies   []PolicyRow
+	Chassis    []ChassisRow
+	DHCP       []DHCPRow
 	// Taken are the addresses of the ports, but for links, of the switches that
 	// TakenOn was asked about.
 	Taken map[Switch][]netip.Addr
@@ -122,10 +173,10 @@ func (s Seen) RoutersNamed(name Router) []RouterRow {
 }
 
 var (
-	switchColumns     = []string{"_uuid", "name", "external_ids", "ports", "acls"}
+	switchColumns     = []string{"_uuid", "name", "external_ids", "ports", "acls", "other_config"}
 	routerColumns     = []string{"_uuid", "name", "external_ids", "ports", "static_routes", "nat", "policies", "load_balancer"}
-	routerPortColumns = []string{"_uuid", "name", "mac", "networks", "external_ids"}
-	linkColumns       = []string{"_uuid", "name", "addresses", "options"}
+	routerPortColumns = []string{"_uuid", "name", "mac", "networks", "external_ids", "gateway_chassis", "ipv6_ra_configs"}
+	linkColumns       = []string{"_uuid", "name", "type", "addresses", "options", "tag"}
 	routeColumns      = []string{"_uuid", "ip_prefix", "nexthop", "route_table", "external_ids"}
 )
 
@@ -135,11 +186,14 @@ func Look(conn string, s Switch) ovsdb.Transaction {
 	return northbound(conn, ovsdb.Select("NB_Global", nil, "_uuid"), switchNamed(s))
 }
 
-// LookAtRouting is the read of all that routes, of transit networks' switches,
-// and of what is there under switch names; ReadRouting reads its answer. There
+// LookAtRouting is the read of all that routes, of the switches of transit and
+// provider networks, and of what is there under switch names; ReadRouting reads its answer. There
 // are far fewer of these than of containers' ports.
 func LookAtRouting(conn string, names ...Switch) ovsdb.Transaction {
-	ops := append(routing(), ovsdb.Select("Logical_Switch", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"role": "transit"})}, switchColumns...))
+	ops := routing()
+	for _, role := range []string{"transit", "provider"} {
+		ops = append(ops, ovsdb.Select("Logical_Switch", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"role": role})}, switchColumns...))
+	}
 	for _, s := range names {
 		ops = append(ops, switchNamed(s))
 	}
@@ -155,9 +209,12 @@ func routing() []ovsdb.Operation {
 		ovsdb.Select("NB_Global", nil, "_uuid"),
 		ovsdb.Select("Logical_Router", nil, routerColumns...),
 		ovsdb.Select("Logical_Router_Port", nil, routerPortColumns...),
-		ovsdb.Select("Logical_Switch_Port", []ovsdb.Condition{ovsdb.Is("type", "router")}, linkColumns...),
+		ovsdb.Select("Logical_Switch_Port", []ovsdb.Condition{ovsdb.IsNot("type", "")}, linkColumns...),
 		ovsdb.Select("Logical_Router_Static_Route", nil, routeColumns...),
-		ovsdb.Select("Logical_Switch_Port", []ovsdb.Condition{ovsdb.Is("type", "localport")}, linkColumns...),
+		ovsdb.Select("NAT", nil, "_uuid", "type", "external_ip", "logical_ip", "external_ids"),
+		ovsdb.Select("Logical_Router_Policy", nil, "_uuid", "match", "action", "external_ids"),
+		ovsdb.Select("Gateway_Chassis", nil, "_uuid", "chassis_name", "priority", "external_ids"),
+		ovsdb.Select("DHCP_Options", nil, "_uuid", "cidr", "options", "external_ids"),
 	}
 }
 
@@ -227,15 +284,31 @@ func ReadRouting(results []ovsdb.Result) Seen {
 		seen.RouterPorts = append(seen.RouterPorts, routerPortRow(r))
 	}
 	for _, r := range results[3].Rows {
-		seen.Links = append(seen.Links, linkRow(r))
+		switch r.String("type") {
+		case "router":
+			seen.Links = append(seen.Links, linkRow(r))
+		case "localport":
+			seen.Localports = append(seen.Localports, linkRow(r))
+		case "localnet":
+			seen.Localnets = append(seen.Localnets, localnetRow(r))
+		}
 	}
 	for _, r := range results[4].Rows {
 		seen.Routes = append(seen.Routes, routeRow(r))
 	}
 	for _, r := range results[5].Rows {
-		seen.Localports = append(seen.Localports, linkRow(r))
+		seen.NATs = append(seen.NATs, natRow(r))
 	}
-	seen.switches(results[6:])
+	for _, r := range results[6].Rows {
+		seen.Policies = append(seen.Policies, policyRow(r))
+	}
+	for _, r := range results[7].Rows {
+		seen.Chassis = append(seen.Chassis, chassisRow(r))
+	}
+	for _, r := range results[8].Rows {
+		seen.DHCP = append(seen.DHCP, dhcpRow(r))
+	}
+	seen.switches(results[len(routing()):])
 	seen.index = newIndex(seen)
 	return seen
 }
@@ -262,20 +335,20 @@ func (s *Seen) switches(results []ovsdb.Result) {
 func switchRow(r ovsdb.Row) SwitchRow {
 	return SwitchRow{
 		UUID: first(r.UUIDs("_uuid")), Name: Switch(r.String("name")), ExternalIDs: r.Map("external_ids"), Ports: r.UUIDs("ports"),
-		Guarded: len(r.UUIDs("acls")) > 0, row: r,
+		Guarded: len(r.UUIDs("acls")) > 0, Subnet: r.Map("other_config")["subnet"], row: r,
 	}
 }
 
 func routerRow(r ovsdb.Row) RouterRow {
 	return RouterRow{
 		UUID: first(r.UUIDs("_uuid")), Name: Router(r.String("name")), ExternalIDs: r.Map("external_ids"),
-		Ports: r.UUIDs("ports"), Routes: r.UUIDs("static_routes"),
-		More: len(r.UUIDs("nat"))+len(r.UUIDs("policies"))+len(r.UUIDs("load_balancer")) > 0, row: r,
+		Ports: r.UUIDs("ports"), Routes: r.UUIDs("static_routes"), NATs: r.UUIDs("nat"), Policies: r.UUIDs("policies"),
+		More: len(r.UUIDs("load_balancer")) > 0, row: r,
 	}
 }
 
 func routerPortRow(r ovsdb.Row) RouterPortRow {
-	p := RouterPortRow{UUID: first(r.UUIDs("_uuid")), Name: RouterPort(r.String("name")), MAC: r.String("mac"), ExternalIDs: r.Map("external_ids"), row: r}
+	p := RouterPortRow{UUID: first(r.UUIDs("_uuid")), Name: RouterPort(r.String("name")), MAC: r.String("mac"), ExternalIDs: r.Map("external_ids"), Chassis: r.UUIDs("gateway_chassis"), Advertises: r.Map("ipv6_ra_configs"), row: r}
 	for _, text := range r.Strings("networks") {
 		if network, err := netip.ParsePrefix(text); err == nil {
 			p.Networks = append(p.Networks, network)
@@ -289,6 +362,26 @@ func linkRow(r ovsdb.Row) LinkRow {
 		UUID: first(r.UUIDs("_uuid")), Name: SwitchPort(r.String("name")), Peer: RouterPort(r.Map("options")["router-port"]),
 		Addresses: r.Strings("addresses"),
 	}
+}
+
+func localnetRow(r ovsdb.Row) LocalnetRow {
+	return LocalnetRow{
+		UUID: first(r.UUIDs("_uuid")), Name: SwitchPort(r.String("name")), Network: r.Map("options")["network_name"], Tag: r.Int("tag"),
+	}
+}
+
+func natRow(r ovsdb.Row) NATRow {
+	return NATRow{
+		UUID: first(r.UUIDs("_uuid")), Type: r.String("type"), External: r.String("external_ip"), Logical: r.String("logical_ip"), ExternalIDs: r.Map("external_ids"), row: r,
+	}
+}
+
+func policyRow(r ovsdb.Row) PolicyRow {
+	return PolicyRow{UUID: first(r.UUIDs("_uuid")), Match: r.String("match"), Action: r.String("action"), ExternalIDs: r.Map("external_ids"), row: r}
+}
+
+func chassisRow(r ovsdb.Row) ChassisRow {
+	return ChassisRow{UUID: first(r.UUIDs("_uuid")), Chassis: r.String("chassis_name"), Priority: r.Int("priority"), ExternalIDs: r.Map("external_ids"), row: r}
 }
 
 func routeRow(r ovsdb.Row) RouteRow {

@@ -111,6 +111,7 @@ func ConfigSet(key, value, old string) plan.Op {
 type Chassis struct {
 	ExternalIDs map[string]string // of the Open_vSwitch row
 	Bridge      *BridgeRow        // nil when there is none of that name
+	Bridges     map[string]string // all there are, and their datapath types
 	Interfaces  int               // that carry the owner key asked for
 }
 
@@ -126,20 +127,19 @@ type BridgeRow struct {
 	Open bool
 }
 
-// Look is the read of the chassis, of one bridge, and of the interfaces of an
+// Look is the read of the chassis, of its bridges, and of the interfaces of an
 // owner; ReadLook reads its answer.
-func Look(db string, b Bridge, owner string) ovsdb.Transaction {
-	named := []ovsdb.Condition{ovsdb.Is("name", string(b))}
+func Look(db, owner string) ovsdb.Transaction {
 	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
 		ovsdb.Select("Open_vSwitch", nil, "external_ids"),
-		ovsdb.Select("Bridge", named, "datapath_type", "fail_mode", "datapath_id", "external_ids", "ports"),
+		ovsdb.Select("Bridge", nil, "name", "datapath_type", "fail_mode", "datapath_id", "external_ids", "ports"),
 		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name"),
 	}}
 }
 
-// ReadLook reads the answer to Look.
-func ReadLook(results []ovsdb.Result) Chassis {
-	c := Chassis{ExternalIDs: map[string]string{}}
+// ReadLook reads the answer to Look, with one bridge in detail.
+func ReadLook(results []ovsdb.Result, b Bridge) Chassis {
+	c := Chassis{ExternalIDs: map[string]string{}, Bridges: map[string]string{}}
 	if len(results) < 3 {
 		return c
 	}
@@ -148,6 +148,10 @@ func ReadLook(results []ovsdb.Result) Chassis {
 		c.ExternalIDs = r.Map("external_ids")
 	}
 	for _, r := range results[1].Rows {
+		c.Bridges[r.String("name")] = r.String("datapath_type")
+		if r.String("name") != string(b) {
+			continue
+		}
 		c.Bridge = &BridgeRow{
 			Datapath: r.String("datapath_type"), FailMode: r.String("fail_mode"), ExternalIDs: r.Map("external_ids"),
 			Ports: max(0, len(r.UUIDs("ports"))-1), Open: r.String("datapath_id") != "",

@@ -10,23 +10,38 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 )
 
-// Backend is the kernel interface that the host's own tools write to: two that do
-// not see each other's rules (xtables-nft(8)).
-type Backend string
+// Backend is the kernel interface that the host's own tools write to, of which there
+// are two that do not see each other's rules (xtables-nft(8)), for one family of
+// addresses.
+type Backend struct {
+	Way  string // "nft" or "legacy"
+	IPv6 bool
+}
 
-// The backends.
-const (
-	NFT    Backend = "nft"
-	Legacy Backend = "legacy"
+// The backends for IPv4.
+var (
+	NFT    = Backend{Way: "nft"}
+	Legacy = Backend{Way: "legacy"}
 )
 
-// Save is the program that prints all IPv4 rules.
-func (b Backend) Save() string { return "iptables-" + string(b) + "-save" }
+// Six is the same interface for IPv6.
+func (b Backend) Six() Backend { return Backend{Way: b.Way, IPv6: true} }
+
+func (b Backend) tool(action string) string {
+	family := "iptables-"
+	if b.IPv6 {
+		family = "ip6tables-"
+	}
+	return family + b.Way + action
+}
+
+// Save is the program that prints all rules.
+func (b Backend) Save() string { return b.tool("-save") }
 
 // restore is the invocation that takes what Save prints. It waits for the lock
 // that the legacy backend's writers take turns with.
 func (b Backend) restore() plan.Target {
-	return plan.Target{Program: "iptables-" + string(b) + "-restore", Args: []string{"--noflush", "--wait", "5"}, Form: plan.Batch}
+	return plan.Target{Program: b.tool("-restore"), Args: []string{"--noflush", "--wait", "5"}, Form: plan.Batch}
 }
 
 // Chain is a chain of a table.
@@ -46,8 +61,11 @@ func Parse(save []byte) Rules {
 		case strings.HasPrefix(line, "*"):
 			table = line[1:]
 		case strings.HasPrefix(line, ":"):
-			name, _, _ := strings.Cut(line[1:], " ")
+			name, policy, _ := strings.Cut(line[1:], " ")
 			rules[Chain{table, name}] = nil
+			if policy, _, _ = strings.Cut(policy, " "); policy != "" && policy != "-" {
+				rules[policyOf(Chain{table, name})] = []string{policy}
+			}
 		case strings.HasPrefix(line, "-A "):
 			name, rule, _ := strings.Cut(line[3:], " ")
 			at := Chain{table, name}
@@ -55,6 +73,18 @@ func Parse(save []byte) Rules {
 		}
 	}
 	return rules
+}
+
+// policyOf is where Rules have the policy of a built-in chain: no chain's name begins so.
+func policyOf(c Chain) Chain { return Chain{c.Table, ":" + c.Name} }
+
+// Policy returns what becomes of packets that no rule of a built-in chain decides on,
+// such as "ACCEPT"; "" if it is not known.
+func (r Rules) Policy(c Chain) string {
+	if policy := r[policyOf(c)]; len(policy) > 0 {
+		return policy[0]
+	}
+	return ""
 }
 
 // Has reports whether the chain is there.
@@ -96,6 +126,11 @@ func (d Desired) Plan(b Backend, seen Rules, prefix string) plan.Plan {
 		}
 	}
 	return p
+}
+
+// Policy sets what becomes of packets that no rule of a built-in chain decides on.
+func Policy(b Backend, c Chain, policy string) plan.Step {
+	return plan.Step{Target: b.restore(), Ops: []plan.Op{line("*" + c.Table), line(":" + c.Name + " " + policy + " [0:0]"), line("COMMIT")}}
 }
 
 func line(text string) plan.Op { return plan.Op{Do: strings.Fields(text)} }

@@ -24,6 +24,9 @@ type Chassis struct {
 	EncapIP  string // "" to keep or default to EncapFrom
 	// EncapFrom is the address that the host reaches SB from.
 	EncapFrom string
+	// Physical is the physical network that the network leads to; "" for none. Mappings
+	// are to be there then (PLUGIN_BRIDGE_MAPPINGS).
+	Physical, Mappings string
 	// InUse says that other networks of ours stand on the settings as they are.
 	InUse bool
 }
@@ -42,7 +45,7 @@ var settingKeys = []string{"system-id", "ovn-bridge", "ovn-remote", "ovn-encap-t
 // Stands reports whether the chassis has what the network stands on. It says
 // nothing of values: those that contradict belong to an administrator.
 func (n Network) Stands(on ovs.Inventory) bool {
-	return on.Bridges[n.Bridge()] && !slices.ContainsFunc(settingKeys, func(k string) bool { return on.ExternalIDs[k] == "" })
+	return on.Bridges[n.Bridge()] && (!n.IsProvider() || mapped(on.ExternalIDs[mappingsKey], n.Options.PhysicalNetwork) != "") && !slices.ContainsFunc(settingKeys, func(k string) bool { return on.ExternalIDs[k] == "" })
 }
 
 // Datapath types of a bridge (ovs-vswitchd.conf.db(5), Bridge, datapath_type).
@@ -75,11 +78,47 @@ func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
 	if datapath == Userspace {
 		s.keep("ovn-bridge-datapath-type", Userspace)
 	}
+	if c.Physical != "" {
+		s.bridges(c.Mappings)
+		if s.err == nil && seen.Bridge != nil {
+			s.err = c.leads(s.get(mappingsKey), datapath, seen.Bridges)
+		}
+	}
 	if s.err != nil {
 		return plan.Plan{}, Settled{}, s.err
 	}
 	settled := Settled{SystemID: s.get("system-id"), EncapIP: s.get("ovn-encap-ip"), Encap: s.get("ovn-encap-type"), Datapath: datapath}
 	return plan.New(plan.Step{Target: ovs.Local(c.OVSDB), Ops: append(bridge, s.all()...)}), settled, nil
+}
+
+// mappingsKey names the bridges by which a chassis reaches physical networks:
+// "NETWORK:BRIDGE,…" (ovn-controller(8), external_ids:ovn-bridge-mappings).
+const mappingsKey = "ovn-bridge-mappings"
+
+// mapped returns the bridge that leads to the physical network; "" when none does.
+func mapped(mappings, physical string) string {
+	for pair := range strings.SplitSeq(mappings, ",") {
+		if name, bridge, _ := strings.Cut(strings.TrimSpace(pair), ":"); name == physical {
+			return bridge
+		}
+	}
+	return ""
+}
+
+// leads refuses a physical network that this host does not lead to.
+func (c Chassis) leads(mappings, datapath string, bridges map[string]string) error {
+	bridge := mapped(mappings, c.Physical)
+	if bridge == "" {
+		return fmt.Errorf("ovn.physical_network %q: this host has no bridge that leads there (external_ids:%s is %q): name it in PLUGIN_BRIDGE_MAPPINGS, as %s:BRIDGE", c.Physical, mappingsKey, mappings, c.Physical)
+	}
+	have, there := bridges[bridge]
+	switch {
+	case !there:
+		return fmt.Errorf("ovn.physical_network %q: bridge %q, which leads there, is missing: make it (ovs-vsctl add-br %[2]s), and add this host's link to it (ovs-vsctl add-port %[2]s LINK)", c.Physical, bridge)
+	case cmp.Or(have, Kernel) != datapath:
+		return fmt.Errorf("ovn.physical_network %q: bridge %q has datapath type %q, and the integration bridge %q: packets pass only between bridges of one type, run: ovs-vsctl set bridge %[2]s datapath_type=%[4]s", c.Physical, bridge, cmp.Or(have, Kernel), datapath)
+	}
+	return nil
 }
 
 // Steady returns what lets ovn-controller start again without a loss: it then
@@ -171,6 +210,25 @@ func (s *settings) wantOr(key, value, byDefault, option string) {
 		s.want(key, byDefault, option) // what it was set for may have moved
 	default:
 		s.keep(key, byDefault)
+	}
+}
+
+// bridges sees to the bridges of physical networks, beside those that an administrator
+// has named.
+func (s *settings) bridges(mappings string) {
+	have := s.seen[mappingsKey]
+	lacking := ""
+	for pair := range strings.SplitSeq(mappings, ",") {
+		if name, bridge, ok := strings.Cut(pair, ":"); ok && mapped(have, name) != bridge {
+			lacking = pair
+		}
+	}
+	switch {
+	case lacking == "":
+	case have == "" || s.ours[mappingsKey]:
+		s.change(mappingsKey, mappings)
+	case s.err == nil:
+		s.err = fmt.Errorf("PLUGIN_BRIDGE_MAPPINGS has %q, and this host's Open vSwitch external_ids:%s is %q: add it there (ovs-vsctl), or leave the setting empty", lacking, mappingsKey, have)
 	}
 }
 

@@ -59,6 +59,16 @@ func TestSteady(t *testing.T) {
 	}
 }
 
+// on has a network lead to a physical network, with the plugin's setting.
+func on(physical, mappings string) func(*topology.Chassis) {
+	return func(c *topology.Chassis) { c.Physical, c.Mappings = physical, mappings }
+}
+
+func bridged(c ovs.Chassis, datapath string) ovs.Chassis {
+	c.Bridges = map[string]string{"br-wan": datapath}
+	return c
+}
+
 func TestChassisContradictions(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -76,6 +86,14 @@ func TestChassisContradictions(t *testing.T) {
 		{"our own encap address follows", nil, ready("ovn-encap-ip=172.31.0.1", "ovs-container-network=ovn-encap-ip"), nil, `ovn-encap-ip="172.30.0.1"`},
 		{"an administrator's does not", nil, ready("ovn-encap-ip=192.0.2.1"), nil, ""},
 		{"encapsulation not asked for", nil, ready("ovn-encap-type=vxlan"), nil, ""},
+		{"no bridge to a physical network", on("wan", ""), ready(), []string{`ovn.physical_network "wan"`, "PLUGIN_BRIDGE_MAPPINGS"}, ""},
+		{"a bridge that is missing", on("wan", "wan:br-wan"), ready(), []string{`bridge "br-wan"`, "ovs-vsctl add-br br-wan"}, ""},
+		{"a bridge of another datapath", on("wan", "wan:br-wan"), bridged(ready(), ""), []string{`"system"`, "set bridge br-wan datapath_type=netdev"}, ""},
+		{"a bridge that leads there", on("wan", "wan:br-wan"), bridged(ready(), "netdev"), nil, `ovn-bridge-mappings="wan:br-wan"`},
+		{"an administrator's mappings, with ours", on("wan", "wan:br-wan"), bridged(ready("ovn-bridge-mappings=lan:br-lan,wan:br-wan"), "netdev"), nil, ""},
+		{"an administrator's mappings, without ours", on("wan", "wan:br-wan"), bridged(ready("ovn-bridge-mappings=lan:br-lan"), "netdev"), []string{`"wan:br-wan"`, `"lan:br-lan"`}, ""},
+		{"our own mappings may change", on("wan", "wan:br-wan"), bridged(ready("ovn-bridge-mappings=lan:br-lan", "ovs-container-network=ovn-bridge-mappings"), "netdev"), nil, `ovn-bridge-mappings="wan:br-wan"`},
+		{"an administrator's mappings alone", on("wan", ""), bridged(ready("ovn-bridge-mappings=wan:br-wan"), "netdev"), nil, ""},
 		{"encap address", func(c *topology.Chassis) { c.EncapIP = "192.0.2.1" }, ready(), []string{`"192.0.2.1"`, `"172.30.0.1"`}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
@@ -89,13 +90,22 @@ func (h Host) Plan(all ...Work) plan.Plan {
 	return plan.New(unplug, veth, offload, plug)
 }
 
+// marks are those of the endpoint's port in OVN.
+func (e Endpoint) marks(n Network) map[string]string {
+	return ids("instance", e.Instance, "host", n.Host, "network_id", n.ID, "endpoint_id", e.ID, "tenant_id", n.Options.TenantID)
+}
+
 func (e Endpoint) north(n Network, have *ovn.PortRow) []plan.Op {
 	p := e.SwitchPort()
-	marks := ids("instance", e.Instance, "host", n.Host, "network_id", n.ID, "endpoint_id", e.ID, "tenant_id", n.Options.TenantID)
+	marks := e.marks(n)
+	v4, v6 := n.dhcpOf(e)
 	var ops []plan.Op
 	if have != nil {
 		moved := have.Switch != n.Switch()
 		if !moved && len(have.Addresses) > 0 && holds(have.ExternalIDs, marks) {
+			if n.ServesDHCP() && (have.DHCPv4 != v4 || have.DHCPv6 != v6) {
+				return []plan.Op{ovn.SwitchPortDHCP(p, v4, v6)}
+			}
 			return nil
 		}
 		if moved {
@@ -108,15 +118,23 @@ func (e Endpoint) north(n Network, have *ovn.PortRow) []plan.Op {
 	}
 	address := strings.Join(words, " ")
 	security := ovn.SwitchPortSecurity(p, address)
-	if n.ForwardsAt(e.Addresses) {
+	switch {
+	case n.ForwardsAt(e.Addresses):
 		security = ovn.SwitchPortUnguarded(p)
+	case n.Options.DHCP == options.DHCPExternal:
+		// Which address a server of somebody's gives it is not known.
+		security = ovn.SwitchPortSecurity(p, e.MAC)
 	}
-	return append(ops,
+	ops = append(ops,
 		ovn.SwitchPortAdd(n.Switch(), p),
 		ovn.SwitchPortAddresses(p, address),
 		security,
 		ovn.SwitchPortSet(p, marks),
 	)
+	if v4 != "" || v6 != "" {
+		ops = append(ops, ovn.SwitchPortDHCP(p, v4, v6))
+	}
+	return ops
 }
 
 func (e Endpoint) host(n Network, h Host, seen Attached) Work {

@@ -22,6 +22,27 @@ const exitPort ovn.SwitchPort = "ls-join:host"
 // exitAddress is the address of every host on the join switch.
 var exitAddress = netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 1}), 16)
 
+// exitAddress6 is that of IPv6, and exitSix the address of a router that has the IPv4
+// address there: no two have one.
+var exitAddress6 = netip.MustParsePrefix("fd64::1/64")
+
+func exitSix(four netip.Addr) netip.Prefix {
+	b, v4 := exitAddress6.Addr().As16(), four.As4()
+	copy(b[12:], v4[:])
+	return netip.PrefixFrom(netip.AddrFrom16(b), exitAddress6.Bits())
+}
+
+// exitAddresses are those of every host.
+var exitAddresses = []netip.Prefix{exitAddress, exitAddress6}
+
+// hostOn is the host's address of the other one's family.
+func hostOn(other netip.Addr) netip.Prefix {
+	if other.Is6() {
+		return exitAddress6
+	}
+	return exitAddress
+}
+
 func exitMAC() string { return MAC([]netip.Prefix{exitAddress}, "") }
 
 // LeadsOut reports whether the network's router leads out through the host: that
@@ -30,21 +51,21 @@ func exitMAC() string { return MAC([]netip.Prefix{exitAddress}, "") }
 // machine on it can have.
 func (n Network) LeadsOut() bool {
 	switch {
-	case n.Internal || !n.Routed() || !slices.ContainsFunc(n.Gateways(), func(g netip.Prefix) bool { return g.Addr().Is4() }):
+	case n.Internal || !n.Routed() || len(n.Gateways()) == 0:
 		return false
 	case n.IsTransit():
 		next := n.Options.ExternalGateway
 		return next.IsValid() && n.hasGateway(next)
 	}
-	return n.Transit == nil && n.Options.TransitNetwork == ""
+	return n.Transit == nil && n.Options.TransitNetwork == "" && n.Uplink == nil
 }
 
 // LeadsIn reports whether the host leads to the network's router, for the ports
-// that it publishes, though the way out is another: a next hop on the transit
-// network, which knows nothing of them.
+// that it publishes, though the way out is another, which knows nothing of them: a
+// provider network, or a next hop on the transit network.
 func (n Network) LeadsIn() bool {
-	return n.Transit != nil && !n.Internal && n.Transit.External.IsValid() && len(n.Transit.Exit) == 0 &&
-		slices.ContainsFunc(n.Gateways(), func(g netip.Prefix) bool { return g.Addr().Is4() })
+	other := n.Uplink != nil || n.Transit != nil && n.Transit.leadsElsewhere()
+	return other && !n.Internal && len(n.Gateways()) > 0
 }
 
 // settleExit chooses the address of the network's router on the join switch: the
@@ -55,8 +76,8 @@ func (n Network) settleExit(seen ovn.Seen) (Network, error) {
 		return n, nil
 	}
 	for _, s := range n.Subnets {
-		if s.Pool.Overlaps(exitAddress.Masked()) {
-			return n, fmt.Errorf("subnet %s overlaps %s, by which routers lead out through the host: choose another --subnet, or add --internal", s.Pool, exitAddress.Masked())
+		if host := hostOn(s.Pool.Addr()).Masked(); s.Pool.Overlaps(host) {
+			return n, fmt.Errorf("subnet %s overlaps %s, by which routers lead out through the host: choose another --subnet, or add --internal", s.Pool, host)
 		}
 	}
 	taken := map[netip.Addr]bool{exitAddress.Addr(): true}
@@ -66,8 +87,8 @@ func (n Network) settleExit(seen ovn.Seen) (Network, error) {
 				if !at.on(s) {
 					continue
 				}
-				if seen.Routers[i].Name == n.Router() {
-					n.Exit = slices.Clone(at.port.Networks)
+				if four := ofFamily(at.port.Networks, exitAddress.Addr()); seen.Routers[i].Name == n.Router() && four.IsValid() {
+					n.Exit = n.exitAt(four)
 					return n, nil
 				}
 				for _, a := range at.port.Networks {
@@ -83,36 +104,52 @@ func (n Network) settleExit(seen ovn.Seen) (Network, error) {
 			}
 		}
 	}
-	if len(n.Exit) > 0 && !taken[n.Exit[0].Addr()] {
+	if four := ofFamily(n.Exit, exitAddress.Addr()); four.IsValid() && !taken[four] {
+		n.Exit = n.exitAt(four)
 		return n, nil
 	}
 	a, err := ipam.FromTop(exitAddress.Masked(), func(a netip.Addr) bool { return taken[a] })
 	if err != nil {
 		return n, fmt.Errorf("leading router %q out through the host: %w", n.Router(), err)
 	}
-	n.Exit = []netip.Prefix{netip.PrefixFrom(a, exitAddress.Bits())}
+	n.Exit = n.exitAt(a)
 	return n, nil
 }
 
-// exit sees to the router's place on the join switch, and to its default route to
+// exitAt are the addresses of the network's router on the join switch: the IPv4
+// address, by which routers are told apart, and that of IPv6 if the network has it.
+func (n Network) exitAt(four netip.Addr) []netip.Prefix {
+	all := []netip.Prefix{netip.PrefixFrom(four, exitAddress.Bits())}
+	if slices.ContainsFunc(n.Gateways(), func(g netip.Prefix) bool { return g.Addr().Is6() }) {
+		all = append(all, exitSix(four))
+	}
+	return all
+}
+
+// exit sees to the router's place on the join switch, and to its default routes to
 // the host.
 func (w *wiring) exit(r routerAt) error {
 	if err := w.meet(r, w.n.Exit, w.uses(w.n.Exit)); err != nil {
 		return err
 	}
-	next := exitAddress.Addr()
+	for _, a := range w.n.Exit {
+		w.exitRoute(r, hostOn(a.Addr()).Addr())
+	}
+	return nil
+}
+
+func (w *wiring) exitRoute(r routerAt, next netip.Addr) {
 	for _, row := range routes(w.seen, r.row) {
 		switch {
 		case row.Prefix != anywhere(next).String():
 		case row.ExternalIDs["owner"] != Owner:
-			return nil // an administrator's own way out
+			return // an administrator's own way out
 		case row.NextHop == next.String():
 			w.markRoute(row)
-			return nil
+			return
 		}
 	}
 	w.addRoute(r, anywhere(next), next, w.row("role", "host", w.user(), w.n.Instance))
-	return nil
 }
 
 // meet sees to the router's place on the join switch.
@@ -152,9 +189,12 @@ func (w *wiring) joinSwitch() (switchAt, error) {
 		if row == nil || !slices.Contains(row.Ports, p.UUID) {
 			return s, fmt.Errorf("logical switch port %q is not on logical switch %q: remove it (ovn-nbctl lsp-del)", exitPort, JoinSwitch)
 		}
+		if !slices.Contains(ovn.Addresses(p.Addresses), exitAddress6.Addr()) { // of an earlier version
+			w.c.LocalportAddresses(p, exitMAC(), exitAddresses)
+		}
 		return s, nil
 	}
 	w.there(s)
-	w.c.LocalportInsert(s.ref, exitPort, exitMAC(), []netip.Prefix{exitAddress}, marks)
+	w.c.LocalportInsert(s.ref, exitPort, exitMAC(), exitAddresses, marks)
 	return s, nil
 }

@@ -59,9 +59,15 @@ var examples = []example{
 	{name: "transit-next-hop", subnet: "192.168.100.0/24", opts: []string{"ovn.role=transit", "ovn.switch=ls-transit", "ovn.external_gateway=192.168.100.254", nb, sb}},
 	{name: "vpc-next-hop", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=ls-transit", nb, sb}, after: []string{"transit-next-hop"}},
 	{name: "router", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-web", "ovn.router=lr-app", nb, sb}},
+	{name: "provider", subnet: "203.0.113.0/24", opts: []string{"ovn.switch=ls-wan", "ovn.physical_network=wan", "vlan=7", nb, sb}},
+	{name: "router-nat", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-web", "ovn.router=lr-app", "ovn.nat=203.0.113.10", nb, sb}, after: []string{"provider"}},
+	{name: "transit-nat", subnet: "192.168.100.0/24", opts: []string{"ovn.role=transit", "ovn.switch=ls-transit", "ovn.nat=203.0.113.10", nb, sb}, after: []string{"provider"}},
 	{name: "mirroring", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-monitored", nb, sb, "ovn.auto_create=true", "mirror.ports=all", "mirror.dest=monitor-port"}},
 	{name: "overlay", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-prod", "ovn.encap=geneve", nb, sb, "ovn.auto_create=true", "dhcp=ovn"}},
 	{name: "external-dhcp", subnet: "10.0.0.0/24", opts: []string{"ovn.switch=ls-dhcp-network", nb, sb, "ovn.auto_create=true", "ipam=external", "dhcp=ovn"}},
+	{name: "router-dual", subnet: "10.0.0.0/24 fd00:10::/64", opts: []string{"ovn.switch=ls-web", "ovn.router=lr-app", "dhcp=ovn", nb, sb}},
+	{name: "transit-dual", subnet: "192.168.100.0/24 fd00:100::/64", opts: []string{"ovn.role=transit", "ovn.switch=ls-transit", "ovn.external_gateway=192.168.100.1", nb, sb}},
+	{name: "vpc-dual", subnet: "10.0.0.0/24 fd00:10::/64", opts: []string{"ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=ls-transit", nb, sb}, after: []string{"transit-dual"}},
 }
 
 // One file an example: what creating the network on a fresh host runs, what
@@ -94,8 +100,10 @@ func script(t *testing.T, e example) string {
 	w.must(t, w.create(n))
 	removal := w.removal(n)
 
-	address := n.Subnets[0].Pool.Addr().Next().Next()
-	addresses := []netip.Prefix{netip.PrefixFrom(address, n.Subnets[0].Pool.Bits())}
+	var addresses []netip.Prefix
+	for _, s := range n.Subnets {
+		addresses = append(addresses, netip.PrefixFrom(s.Pool.Addr().Next().Next(), s.Pool.Bits()))
+	}
 	endpoint := topology.Endpoint{ID: strings.Repeat("e", 64), NetworkID: n.ID, Instance: n.Instance, MAC: topology.MAC(addresses, "e"), Addresses: addresses}
 	lanes := endpoint.Plan(n, topology.Host{OVSDB: ovsdbAddress, IPv6: true})
 
@@ -120,7 +128,7 @@ func script(t *testing.T, e example) string {
 		}
 		docker[firewall.Chain{Table: "filter", Name: "FORWARD"}] = []string{"-j DOCKER-USER", "-j DOCKER-ISOLATION-STAGE-1"}
 		out := topology.WayOut(n.Instance, []topology.Network{n}, []topology.Endpoint{endpoint})
-		p := out.Plan(topology.Host{OVSDB: ovsdbAddress}, topology.HostSeen{Backend: firewall.NFT, Filters: map[firewall.Backend]firewall.Rules{firewall.NFT: docker}})
+		p := out.Plan(topology.Host{OVSDB: ovsdbAddress, IPv6: true}, topology.HostSeen{Backend: firewall.NFT, Filters: map[firewall.Backend]firewall.Rules{firewall.NFT: docker}})
 		b.WriteString("# the way out, on the host, with a published port\n" + p.String())
 	}
 	return b.String()
@@ -155,7 +163,9 @@ func build(t *testing.T, o options.Network, subnet string, seen ovs.Chassis) (to
 	t.Helper()
 	n := topology.Network{
 		ID: strings.Repeat("a", 64), Instance: "4ba0cfc8-5bd6-4b0b-8a3c-1d0d6a9d3a11", Options: o, NB: o.NB, SB: o.SB,
-		Subnets: []topology.Subnet{subnetOf(subnet)},
+	}
+	for _, s := range strings.Fields(subnet) {
+		n.Subnets = append(n.Subnets, subnetOf(s))
 	}
 	c := topology.Chassis{OVSDB: ovsdbAddress, Instance: n.Instance, Bridge: n.Bridge(), SB: n.SB, EncapFrom: "172.30.0.1"}
 	if o.EncapSet {

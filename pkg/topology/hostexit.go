@@ -17,24 +17,6 @@ import (
 // ExitLink is the host's own interface on the join switch.
 const ExitLink = "ovn-host0"
 
-// chainPrefix begins the names of all chains of ours.
-const chainPrefix = "OCN-"
-
-// The chains of ours, and the chains of others that lead there.
-var (
-	guardChain   = firewall.Chain{Table: "raw", Name: chainPrefix + "GUARD"}
-	publishChain = firewall.Chain{Table: "nat", Name: chainPrefix + "PUBLISH"}
-	sourceChain  = firewall.Chain{Table: "nat", Name: chainPrefix + "SOURCE"}
-	forwardChain = firewall.Chain{Table: "filter", Name: chainPrefix + "FORWARD"}
-
-	dockerUser = firewall.Chain{Table: "filter", Name: "DOCKER-USER"}
-	forward    = firewall.Chain{Table: "filter", Name: "FORWARD"}
-)
-
-// isolating are Docker's chains that drop what comes to one of its bridges from
-// elsewhere: the first two up to version 28, the others from then on.
-var isolating = []string{"DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2", "DOCKER-INTERNAL", "DOCKER-BRIDGE"}
-
 // Out is what the host does for the routers that lead out through it.
 type Out struct {
 	Instance string
@@ -43,7 +25,10 @@ type Out struct {
 	MTU      int
 	Routes   map[netip.Prefix]netip.Addr // subnets, and the routers that they are behind
 	In       map[netip.Prefix]bool       // subnets that have another way out, and get only what is published
+	Bare     map[netip.Prefix]bool       // subnets whose packets leave with their own source addresses
 	Ports    []Publication
+
+	six bool // there were IPv6 subnets
 }
 
 // Publication is a port of the host that leads to a container.
@@ -55,7 +40,7 @@ type Publication struct {
 // WayOut returns what the networks, and the endpoints on them, need of the host;
 // Routes is empty when they need nothing.
 func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
-	out := Out{Instance: instance, Routes: map[netip.Prefix]netip.Addr{}, In: map[netip.Prefix]bool{}}
+	out := Out{Instance: instance, Routes: map[netip.Prefix]netip.Addr{}, In: map[netip.Prefix]bool{}, Bare: map[netip.Prefix]bool{}}
 	leads := map[string]bool{}
 	for _, n := range networks {
 		exit := n.exitOf()
@@ -64,11 +49,16 @@ func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 		}
 		leads[n.ID] = true
 		for _, s := range n.Subnets {
-			if s.Pool.Addr().Is4() {
-				out.Routes[s.Pool] = exit[0].Addr()
-				if n.LeadsIn() {
-					out.In[s.Pool] = true
-				}
+			via := ofFamily(exit, s.Pool.Addr())
+			if !via.IsValid() {
+				continue // the transit network does not have it
+			}
+			out.Routes[s.Pool] = via
+			switch {
+			case n.LeadsIn():
+				out.In[s.Pool] = true
+			case n.Options.NoNAT, n.Transit != nil && n.Transit.NoNAT:
+				out.Bare[s.Pool] = true
 			}
 		}
 		if out.MTU == 0 || n.MTU < out.MTU {
@@ -79,20 +69,35 @@ func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 	for _, e := range endpoints {
 		for _, a := range e.Addresses {
 			for _, p := range e.Ports {
-				if leads[e.NetworkID] && a.Addr().Is4() {
+				if leads[e.NetworkID] && p.LeadsTo(a.Addr()) {
 					out.Ports = append(out.Ports, Publication{Port: p, To: a.Addr()})
 				}
 			}
 		}
 	}
 	slices.SortFunc(out.Ports, func(a, b Publication) int { return strings.Compare(a.rule(), b.rule()) })
+	if out.MTU < minimumIPv6 {
+		return out.IPv4() // the kernel has no IPv6 on such a link
+	}
+	out.six = out.Six()
 	return out
+}
+
+// ofFamily returns the address, among those of a router, of the other one's family;
+// not valid when there is none.
+func ofFamily(all []netip.Prefix, other netip.Addr) netip.Addr {
+	for _, p := range all {
+		if p.Addr().Is4() == other.Is4() {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
 }
 
 // rule leads the port to the container.
 func (p Publication) rule() string {
 	at := ""
-	if p.Host.IsValid() {
+	if p.Host.IsValid() && !p.Host.IsUnspecified() {
 		at = "-d " + netip.PrefixFrom(p.Host, p.Host.BitLen()).String() + " "
 	}
 	return fmt.Sprintf("%s-p %s -m %[2]s --dport %d -j DNAT --to-destination %s", at, p.Name(), p.HostPort, netip.AddrPortFrom(p.To, p.Container))
@@ -113,6 +118,10 @@ func Published(rules firewall.Rules) []Publication {
 		p := Publication{To: to.Addr(), Port: Port{HostPort: uint16(port), Container: to.Port()}}
 		if at, err := netip.ParsePrefix(given["-d"]); err == nil {
 			p.Host = at.Addr()
+		} else if p.To.Is6() { // a port of both families has a rule for each
+			p.Host = netip.IPv6Unspecified()
+		} else {
+			p.Host = netip.IPv4Unspecified()
 		}
 		for number, name := range protocols {
 			if name == given["-p"] {
@@ -150,6 +159,12 @@ type HostSeen struct {
 	Routes    []link.Route
 	Backend   firewall.Backend // to write to
 	Filters   map[firewall.Backend]firewall.Rules
+	Forwards6 bool // IPv6 packets, of whoever they are
+}
+
+// foreign reports whether another plugin of this host leads out.
+func (s HostSeen) foreign(instance string) bool {
+	return s.Interface != nil && s.Interface.ExternalIDs["instance"] != instance
 }
 
 // Yield leaves out the subnets that the host has routes of its own to, which are
@@ -164,13 +179,14 @@ func (o *Out) Yield(seen []link.Route) map[netip.Prefix]error {
 		if r.Device == ExitLink {
 			continue
 		}
-		met := meets(r, exitAddress.Masked())
 		for _, subnet := range o.subnets() {
+			host := hostOn(subnet.Addr())
+			met := meets(r, host.Masked())
 			switch {
 			case meets(r, subnet):
 				conflicts[subnet] = fmt.Errorf("subnet %s is routed by this host to %s already (%q): choose another --subnet, or add --internal", subnet, r.Prefix, r.Device)
 			case met:
-				conflicts[subnet] = fmt.Errorf("subnet %s cannot have a way out through this host, which routes %s (%q) where %s is needed: add --internal, or change that route", subnet, r.Prefix, r.Device, exitAddress.Masked())
+				conflicts[subnet] = fmt.Errorf("subnet %s cannot have a way out through this host, which routes %s (%q) where %s is needed: add --internal, or change that route", subnet, r.Prefix, r.Device, host.Masked())
 			}
 		}
 	}
@@ -191,6 +207,14 @@ func meets(r link.Route, subnet netip.Prefix) bool {
 	return r.Prefix.Overlaps(subnet) && (!r.Via.IsValid() || r.Prefix.Bits() >= subnet.Bits())
 }
 
+// IPv4 returns what is left on a host without IPv6.
+func (o Out) IPv4() Out {
+	o.six, o.Routes = false, maps.Clone(o.Routes)
+	maps.DeleteFunc(o.Routes, func(p netip.Prefix, _ netip.Addr) bool { return p.Addr().Is6() })
+	o.Ports = slices.DeleteFunc(slices.Clone(o.Ports), func(p Publication) bool { return p.To.Is6() })
+	return o
+}
+
 func (o Out) subnets() []netip.Prefix {
 	var all []netip.Prefix
 	for s := range o.Routes {
@@ -203,46 +227,77 @@ func (o Out) subnets() []netip.Prefix {
 // Plan returns what the host lacks, and what it has of ours and should not.
 func (o Out) Plan(h Host, seen HostSeen) plan.Plan {
 	if len(o.Routes) == 0 {
-		if seen.Interface != nil && seen.Interface.ExternalIDs["instance"] != o.Instance {
-			return plan.Plan{} // another plugin of this host leads out
+		if seen.foreign(o.Instance) {
+			return plan.Plan{}
 		}
-		p := firewall.Desired{}.Plan(seen.Backend, seen.Filters[seen.Backend], chainPrefix)
-		p.Steps = append(p.Steps, seen.stale()...)
+		p := plan.Plan{Steps: seen.without(func(firewall.Backend) bool { return true })}
 		if seen.Interface != nil {
 			p.Steps = append(p.Steps, plan.Step{Target: ovs.Local(h.OVSDB), Ops: []plan.Op{ovs.PortDelete(ExitLink)}})
 		}
 		return p
 	}
-	port, links := o.link(h, seen)
-	// First what keeps tenants apart, then what they could meet on.
-	return plan.Plan{Steps: slices.Concat(o.Filter(seen).Steps, port.Steps, links.Steps)}
+	port, links, links6 := o.link(h, seen)
+	// First what keeps tenants apart, then what they could meet on; and what concerns
+	// IPv6 last, so that nothing of IPv4 hangs on it.
+	return plan.Plan{Steps: slices.Concat(o.filter(seen), port.Steps, links.Steps, o.filter6(seen), links6.Steps)}
 }
 
 // Filter returns what the packet filter lacks for the subnets that there are, and
 // what it has of ours and should not.
 func (o Out) Filter(seen HostSeen) plan.Plan {
-	have := seen.Filters[seen.Backend]
-	rules := o.rules(have).Plan(seen.Backend, have, chainPrefix)
-	return plan.Plan{Steps: append(rules.Steps, seen.stale()...)}
+	return plan.Plan{Steps: append(o.filter(seen), o.filter6(seen)...)}
 }
 
-// stale removes chains of ours from the backends that are not written to: which one
-// Docker uses is seen only once it has made its own, after a boot later than we do.
-func (s HostSeen) stale() []plan.Step {
+func (o Out) filter(seen HostSeen) []plan.Step {
+	steps := o.rules(seen.Filters[seen.Backend], exitAddress).Plan(seen.Backend, seen.Filters[seen.Backend], chainPrefix).Steps
+	// Which backend Docker uses is seen only once it has made its own chains, after a
+	// boot later than we do.
+	return append(steps, seen.without(func(b firewall.Backend) bool { return b != seen.Backend && !b.IPv6 })...)
+}
+
+func (o Out) filter6(seen HostSeen) []plan.Step {
+	six, wanted := seen.Backend.Six(), o.Six()
 	var steps []plan.Step
-	for _, b := range slices.Sorted(maps.Keys(s.Filters)) {
-		if b != s.Backend {
+	if wanted {
+		steps = o.rules(seen.Filters[six], exitAddress6).Plan(six, seen.Filters[six], chainPrefix).Steps
+	}
+	return append(steps, seen.without(func(b firewall.Backend) bool { return b.IPv6 && (b != six || !wanted) })...)
+}
+
+// Six reports whether there are IPv6 subnets, or were before Yield: what they could
+// reach is guarded as long as their containers can send.
+func (o Out) Six() bool {
+	return o.six || slices.ContainsFunc(o.subnets(), func(p netip.Prefix) bool { return p.Addr().Is6() })
+}
+
+// without removes chains of ours from backends.
+func (s HostSeen) without(which func(firewall.Backend) bool) []plan.Step {
+	var steps []plan.Step
+	for _, b := range slices.SortedFunc(maps.Keys(s.Filters), func(a, b firewall.Backend) int { return strings.Compare(a.Save(), b.Save()) }) {
+		if which(b) {
 			steps = append(steps, firewall.Desired{}.Plan(b, s.Filters[b], chainPrefix).Steps...)
 		}
 	}
 	return steps
 }
 
+// markForwards, in external_ids of the interface, says of which family the host forwards
+// packets because of this plugin.
+const markForwards = "forwards"
+
 // link returns what makes the interface, its address and its routes.
-func (o Out) link(h Host, seen HostSeen) (port, links plan.Plan) {
+func (o Out) link(h Host, seen HostSeen) (port, links, links6 plan.Plan) {
 	marks := ids("instance", o.Instance, "iface-id", string(exitPort), "attached-mac", exitMAC())
+	forwards := o.Six() && (!seen.Forwards6 || seen.Interface != nil && seen.Interface.ExternalIDs[markForwards] != "")
+	if forwards {
+		marks[markForwards] = "ipv6"
+	}
 	fresh := seen.Interface == nil || seen.Interface.Bridge != o.Bridge || seen.Interface.Error != ""
-	have := slices.IndexFunc(seen.Addresses, func(a link.Address) bool { return a.Link == ExitLink && a.Prefix == exitAddress })
+	at := func(p netip.Prefix) int {
+		return slices.IndexFunc(seen.Addresses, func(a link.Address) bool { return a.Link == ExitLink && a.Prefix == p })
+	}
+	have, six := at(exitAddress), o.Six()
+	fresh6 := six && (fresh || at(exitAddress6) < 0)
 	settled := !fresh && have >= 0 && seen.Addresses[have].MTU == o.MTU
 	if !settled || !holds(seen.Interface.ExternalIDs, marks) {
 		var ops []plan.Op
@@ -254,24 +309,34 @@ func (o Out) link(h Host, seen HostSeen) (port, links plan.Plan) {
 				ovs.PortAdd(o.Bridge, ExitLink), ovs.InternalSet(ExitLink, exitMAC(), o.MTU), ovs.InterfaceSet(ExitLink, marks),
 			}})
 	}
-	var ops []plan.Op
+	var ops, ops6 []plan.Op
+	of := func(p netip.Prefix) *[]plan.Op {
+		if p.Addr().Is6() {
+			return &ops6
+		}
+		return &ops
+	}
 	if !settled {
 		ops = append(ops, link.Hardware(ExitLink, exitMAC()), link.MTU(ExitLink, o.MTU), link.Up(ExitLink), link.AddressReplace(ExitLink, exitAddress))
 	}
-	wrong := map[netip.Prefix]bool{}
+	if fresh6 {
+		ops6 = append(ops6, link.AddressReplace(ExitLink, exitAddress6))
+	}
 	for _, r := range seen.Routes {
 		if r.Device == ExitLink && !fresh && r.Via.IsValid() && o.Routes[r.Prefix] != r.Via {
-			wrong[r.Prefix] = true
-			ops = append(ops, link.RouteDelete(ExitLink, r.Prefix))
+			*of(r.Prefix) = append(*of(r.Prefix), link.RouteDelete(ExitLink, r.Prefix))
 		}
 	}
 	for _, s := range o.subnets() {
 		there := slices.ContainsFunc(seen.Routes, func(r link.Route) bool { return r.Device == ExitLink && r.Prefix == s && r.Via == o.Routes[s] })
 		if fresh || !there {
-			ops = append(ops, link.RouteAdd(ExitLink, s, o.Routes[s]))
+			*of(s) = append(*of(s), link.RouteAdd(ExitLink, s, o.Routes[s]))
 		}
 	}
-	var steps []plan.Step
+	var steps, steps6 []plan.Step
+	if fresh && six { // not before it is guarded
+		steps = append(steps, plan.Step{Target: link.Sysctl(), Ops: []plan.Op{link.SpeakIPv6(ExitLink, false)}})
+	}
 	if fresh || have < 0 { // before the address, which says that it was done
 		// A published port is reached by the host's own 127.0.0.1 too.
 		steps = append(steps, plan.Step{Target: link.Sysctl(), Ops: []plan.Op{link.RouteLocalnet(ExitLink)}})
@@ -279,65 +344,53 @@ func (o Out) link(h Host, seen HostSeen) (port, links plan.Plan) {
 			steps = append(steps, plan.Step{Target: link.Ethtool(), Ops: []plan.Op{link.TxOff(ExitLink)}})
 		}
 	}
-	return port, plan.New(append(steps, plan.Step{Target: link.Batch(), Ops: ops})...)
+	steps = append(steps, plan.Step{Target: link.Batch(), Ops: ops})
+	if fresh6 {
+		steps6 = append(steps6, plan.Step{Target: link.Sysctl(), Ops: []plan.Op{link.SpeakIPv6(ExitLink, true), link.NoAdvertisements(ExitLink)}})
+	}
+	// As Docker does when it switches forwarding on: a host that was no router does not
+	// become one for its neighbours, nor when its packet filter is loaded anew.
+	if backend := seen.Backend.Six(); forwards && seen.Filters[backend].Policy(forward) != "DROP" {
+		steps6 = append(steps6, firewall.Policy(backend, forward, "DROP"))
+	}
+	if six && !seen.Forwards6 {
+		steps6 = append(steps6, plan.Step{Target: link.Sysctl(), Ops: []plan.Op{link.Forwarding()}})
+	}
+	return port, plan.New(steps...), plan.New(append(steps6, plan.Step{Target: link.Batch(), Ops: ops6})...)
 }
 
-// rules are the packet filter's.
-func (o Out) rules(seen firewall.Rules) firewall.Desired {
-	const in, out = "-i " + ExitLink, "-o " + ExitLink
-	guard := []string{"-d 127.0.0.0/8 " + in + " -j DROP"} // which route_localnet would let in
-	var source, publish []string
-	for _, p := range o.Ports {
-		publish = append(publish, p.rule())
+// Clash refuses a network whose way out through the host would be that of another
+// one with the same addresses, which a tenant of its own may have: the host has one
+// route to them.
+func (n Network) Clash(known []Network) error {
+	if !n.NeedsHost() {
+		return nil
 	}
-	for _, s := range o.subnets() {
-		if !o.In[s] {
-			guard = append(guard, "-s "+s.String()+" "+in+" -j RETURN")
-			source = append(source, "-s "+s.String()+" -j MASQUERADE")
+	for _, o := range known {
+		if o.ID == n.ID || !o.NeedsHost() {
 			continue
 		}
-		// Answers go where the question came from, so that is the host; and nothing but
-		// answers comes, which cannot be told here by the state of a connection.
-		source = append(source, "-d "+s.String()+" "+out+" -m conntrack --ctstate DNAT -j MASQUERADE")
-		for _, p := range o.Ports {
-			if s.Contains(p.To) {
-				guard = append(guard, fmt.Sprintf("-s %s/32 -d %s/32 %s -p %s -m %[4]s --sport %d -j RETURN", p.To, exitAddress.Addr(), in, p.Name(), p.Container))
+		if small, large := smaller(n, o); small.MTU < minimumIPv6 && large.hasIPv6() {
+			return fmt.Errorf("mtu %d of network %.12s is less than IPv6 needs (%d), which network %.12s has, and this host leads both out by one link: give the one a larger mtu, or one of the two --internal",
+				small.MTU, small.ID, minimumIPv6, large.ID)
+		}
+		for _, s := range n.Subnets {
+			if slices.ContainsFunc(o.Subnets, func(t Subnet) bool { return s.Pool.Overlaps(t.Pool) }) {
+				return fmt.Errorf("subnet %s is also that of network %.12s, of %s, and this host cannot lead both out: add --internal, leave ovn.router out, or choose another --subnet", s.Pool, o.ID, tenantText(o.Options.TenantID))
 			}
 		}
-		guard = append(guard, fmt.Sprintf("-s %s -d %s/32 %s -p icmp -j RETURN", s, exitAddress.Addr(), in))
 	}
-	guard = append(guard, "-s "+exitAddress.Masked().String()+" "+in+" -j RETURN", in+" -j DROP")
-	source = append(source, "-s 127.0.0.0/8 "+out+" -j MASQUERADE")
+	return nil
+}
 
-	ahead := []string{
-		in + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-		out + " -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-		out + " -m conntrack --ctstate DNAT -j ACCEPT",
-		out + " -j DROP",
-		// What Docker publishes is Docker's to let through.
-		in + " -m conntrack --ctstate DNAT -j RETURN",
+// smaller returns two networks, that with the smaller MTU first.
+func smaller(a, b Network) (small, large Network) {
+	if a.MTU < b.MTU {
+		return a, b
 	}
-	for _, name := range isolating {
-		if seen.Has(firewall.Chain{Table: "filter", Name: name}) {
-			ahead = append(ahead, in+" -j "+name)
-		}
-	}
-	ahead = append(ahead, in+" -j ACCEPT")
+	return b, a
+}
 
-	// Docker puts its own chains ahead of all else, and that one ahead of them; a
-	// flushed filter may have the chain, and nothing that leads there.
-	from := forward
-	if slices.Contains(seen[forward], "-j "+dockerUser.Name) {
-		from = dockerUser
-	}
-	return firewall.Desired{
-		Chains: firewall.Rules{guardChain: guard, publishChain: publish, sourceChain: source, forwardChain: ahead},
-		Hooks: []firewall.Hook{
-			{From: firewall.Chain{Table: "raw", Name: "PREROUTING"}, Rule: "-j " + guardChain.Name, First: true},
-			{From: firewall.Chain{Table: "nat", Name: "PREROUTING"}, Rule: "-m addrtype --dst-type LOCAL -j " + publishChain.Name},
-			{From: firewall.Chain{Table: "nat", Name: "OUTPUT"}, Rule: "-m addrtype --dst-type LOCAL -j " + publishChain.Name},
-			{From: firewall.Chain{Table: "nat", Name: "POSTROUTING"}, Rule: "-j " + sourceChain.Name},
-			{From: from, Rule: "-j " + forwardChain.Name, First: true},
-		},
-	}
+func (n Network) hasIPv6() bool {
+	return slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Pool.Addr().Is6() })
 }

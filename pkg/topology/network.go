@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -42,6 +43,7 @@ type wiring struct {
 	seen ovn.Seen // less what the change itself takes away
 	read ovn.Seen
 	c    *ovn.Change
+	made map[ovn.RouterPort]ovn.Ref // ports that the change inserts
 }
 
 // switchAt and routerAt are rows that the change works with: those that are
@@ -61,6 +63,16 @@ type routerAt struct {
 func (w *wiring) all() error {
 	n := w.n
 	s, err := w.ownSwitch()
+	if err == nil {
+		err = w.allocates(s)
+	}
+	if err == nil {
+		w.leases(s)
+		w.dhcp()
+	}
+	if err == nil && n.IsProvider() {
+		err = w.localnet(s, n.Options.PhysicalNetwork, n.Options.VLAN)
+	}
 	if err != nil || !n.Routed() {
 		return err
 	}
@@ -71,6 +83,13 @@ func (w *wiring) all() error {
 	switch {
 	case err != nil:
 		return err
+	case n.Uplink != nil:
+		return w.throughProvider(r)
+	case n.Internal && n.Transit == nil:
+		if w.leadsOut(r) {
+			w.fence(r, w.beside(r), "")
+		}
+		return nil
 	case n.Transit != nil:
 		if err := w.attach(r, *n.Transit); err != nil || len(n.Exit) == 0 {
 			return err
@@ -100,6 +119,7 @@ func (w *wiring) ownSwitch() (switchAt, error) {
 			marks[composePrefix+n.ID] = n.Compose
 		}
 	}
+	maps.Copy(marks, n.providerMarks())
 	vlan := n.vlan()
 	row, err := w.onlySwitch(name)
 	if err != nil {
@@ -108,6 +128,7 @@ func (w *wiring) ownSwitch() (switchAt, error) {
 	if row == nil {
 		made := w.row("host", n.Host, "vlan", vlan)
 		maps.Copy(made, marks)
+		maps.Copy(made, n.leaseMarks())
 		w.c.None("Logical_Switch", string(name))
 		return switchAt{name: name, ref: w.c.SwitchInsert(name, made)}, nil
 	}
@@ -117,7 +138,13 @@ func (w *wiring) ownSwitch() (switchAt, error) {
 		if vlan != "" {
 			return at, fmt.Errorf("vlan %s cannot be recorded on logical switch %q, which was not made by this plugin: leave the option out, or use a switch of its own", vlan, name)
 		}
+		if n.IsProvider() {
+			return at, fmt.Errorf("ovn.physical_network %q cannot be recorded on logical switch %q, which was not made by this plugin: leave the option out if that switch has a localnet port, or use a switch of its own", n.Options.PhysicalNetwork, name)
+		}
 		return at, nil
+	}
+	if have["physical_network"] != n.Options.PhysicalNetwork {
+		return at, fmt.Errorf("logical switch %q has %s, and this network asks for %s: use another ovn.switch", name, physicalText(have["physical_network"]), physicalText(n.Options.PhysicalNetwork))
 	}
 	if have["vlan"] != vlan {
 		return at, fmt.Errorf("logical switch %q has %s, and this network asks for %s: one switch has one VLAN, use another ovn.switch", name, vlanText(have["vlan"]), vlanText(vlan))
@@ -174,6 +201,13 @@ func vlanText(v string) string {
 	return "vlan " + v
 }
 
+func physicalText(p string) string {
+	if p == "" {
+		return "no physical network"
+	}
+	return fmt.Sprintf("physical network %q", p)
+}
+
 func tenantText(t string) string {
 	if t == "" {
 		return "no tenant"
@@ -212,12 +246,18 @@ func Users(seen ovn.Seen) map[string]string {
 	}
 	for _, s := range seen.Switches {
 		add(s.ExternalIDs)
+		for _, l := range leasesOn(s) { // also on switches that are not ours
+			all[l.network] = l.instance
+		}
 	}
 	for _, r := range seen.Routers {
 		add(r.ExternalIDs)
 	}
 	for _, p := range seen.RouterPorts {
 		add(p.ExternalIDs)
+	}
+	for _, d := range seen.DHCP {
+		add(d.ExternalIDs)
 	}
 	return all
 }
@@ -283,12 +323,15 @@ func isGateway(seen ovn.Seen, r ovn.RouterRow, s ovn.SwitchRow) bool {
 // Look returns the read that Settle, Plan and Removal take; Seen reads its
 // answer.
 func (n Network) Look(known []Network) ovsdb.Transaction {
-	if !n.Routed() {
+	if !n.looksWide() {
 		return ovn.Look(n.NB, n.Switch())
 	}
 	names := map[ovn.Switch]bool{n.Switch(): true, JoinSwitch: true}
 	if n.Transit != nil {
 		names[n.Transit.Switch] = true
+	}
+	for _, u := range n.uplinks() {
+		names[u.Switch] = true
 	}
 	for _, other := range known {
 		if other.NB != n.NB {
@@ -304,28 +347,38 @@ func (n Network) Look(known []Network) ovsdb.Transaction {
 	return ovn.LookAtRouting(n.NB, slices.SortedFunc(maps.Keys(names), cmp.Compare)...)
 }
 
+// looksWide reports whether more than its own switch matters to the network.
+func (n Network) looksWide() bool { return n.Routed() || n.IsProvider() || n.ServesDHCP() }
+
 // Seen reads the answer to Look.
 func (n Network) Seen(results []ovsdb.Result) ovn.Seen {
-	if n.Routed() {
+	if n.looksWide() {
 		return ovn.ReadRouting(results)
 	}
 	return ovn.ReadSeen(results)
 }
 
-// Joins returns the switch of the transit network that the network's router is to
-// be attached to and is not, or not in all its subnets; nil when there is none, or
-// when it is not there yet.
+// Joins returns the switch, of a transit or provider network, that the network's
+// router is to be on and is not, or not in all its subnets; nil when there is none,
+// or when it is not there yet.
 func (n Network) Joins(seen ovn.Seen) *ovn.SwitchRow {
-	if n.Transit == nil {
+	var name ovn.Switch
+	var addresses []netip.Prefix
+	switch {
+	case n.Transit != nil:
+		name, addresses = n.Transit.Switch, n.Transit.Addresses
+	case n.Uplink != nil:
+		name, addresses = n.Uplink.Switch, []netip.Prefix{n.Uplink.Address}
+	default:
 		return nil
 	}
-	there := seen.Named(n.Transit.Switch)
+	there := seen.Named(name)
 	if len(there) == 0 {
 		return nil
 	}
 	for _, row := range seen.RoutersNamed(n.Router()) {
 		at := on(seen, routerAt{name: row.Name, row: &row}, switchAt{name: there[0].Name, row: &there[0]})
-		if at.port != nil && within(texts(n.Transit.Addresses), texts(at.port.Networks)) {
+		if at.port != nil && within(texts(addresses), texts(at.port.Networks)) {
 			return nil
 		}
 	}

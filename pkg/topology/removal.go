@@ -23,16 +23,21 @@ func (n Network) Removal(seen ovn.Seen) plan.Plan {
 		for _, route := range routes(seen, &row) {
 			d.unuseRoute(row, route)
 		}
+		d.unuseRules(row)
 		if _, used := row.ExternalIDs[d.user]; used {
 			d.unmarkRouter = append(d.unmarkRouter, row)
 		}
 	}
 	for _, row := range seen.Switches {
-		for _, key := range []string{d.user, transitPrefix + n.ID, composePrefix + n.ID} {
+		for _, key := range []string{d.user, transitPrefix + n.ID, composePrefix + n.ID, providerPrefix + n.ID} {
 			if _, used := row.ExternalIDs[key]; used && row.ExternalIDs["owner"] == Owner {
 				d.unmarkSwitch(row, key)
 			}
 		}
+		d.unlease(row)
+	}
+	for _, row := range n.dhcpRows(seen) {
+		d.c.DHCPDelete(row)
 	}
 	d.finish()
 	return d.c.Plan()
@@ -48,6 +53,8 @@ type dismantling struct {
 
 	ports        map[string][]string        // router's UUID -> its ports that go
 	routes       map[string][]string        // router's UUID -> its routes that go
+	nats         map[string][]string        // router's UUID -> its NAT rules that go
+	policies     map[string][]string        // router's UUID -> its policies that go
 	links        map[string][]string        // switch's UUID -> its links that go
 	unmarked     map[string]map[string]bool // switch's UUID -> keys that go
 	unmarkRouter []ovn.RouterRow
@@ -200,6 +207,52 @@ func (d *dismantling) unuseRoute(r ovn.RouterRow, route ovn.RouteRow) {
 	d.c.Unmark("Logical_Router_Static_Route", route.UUID, d.user)
 }
 
+// unuseRules ends the network's use of NAT rules, policies and gateway chassis of a
+// router. Those of a gateway router go with it.
+func (d *dismantling) unuseRules(r ovn.RouterRow) {
+	mine := func(ids map[string]string) bool { return ids["owner"] == Owner && ids[d.user] != "" }
+	goes := func(ids map[string]string) bool {
+		return len(others(ids, d.network)) == 0 && (ids["transit"] == "" || ids[fenceKey] != "")
+	}
+	for _, rule := range d.seen.NATsOf(r) {
+		switch {
+		case !mine(rule.ExternalIDs):
+			continue
+		case goes(rule.ExternalIDs):
+			d.drop(&d.nats, r.UUID, rule.UUID)
+		default:
+			d.c.Unmark("NAT", rule.UUID, d.user)
+		}
+		d.c.NATStill(rule)
+	}
+	for _, p := range d.seen.PoliciesOf(r) {
+		switch {
+		case !mine(p.ExternalIDs):
+			continue
+		case goes(p.ExternalIDs):
+			d.drop(&d.policies, r.UUID, p.UUID)
+		default:
+			d.c.Unmark("Logical_Router_Policy", p.UUID, d.user)
+		}
+		d.c.PolicyStill(p)
+	}
+	for _, port := range d.seen.PortsOf(r) {
+		all := d.seen.ChassisOf(*port)
+		for _, g := range all {
+			last := !slices.ContainsFunc(all, func(o ovn.ChassisRow) bool { return len(others(o.ExternalIDs, d.network)) > 0 })
+			switch {
+			case !mine(g.ExternalIDs):
+				continue
+			case len(others(g.ExternalIDs, d.network)) == 0 && !last:
+				d.c.ChassisDelete(*port, g.UUID)
+			default:
+				d.c.Unmark("Gateway_Chassis", g.UUID, d.user)
+			}
+			d.c.ChassisStill(g)
+		}
+	}
+}
+
 // finish deletes what has no user left, and takes what goes from what stays.
 func (d *dismantling) finish() {
 	gone := map[string]bool{} // UUIDs of routers that go
@@ -223,6 +276,8 @@ func (d *dismantling) finish() {
 		if !gone[r.UUID] {
 			d.c.RouterPortsDelete(r, d.ports[r.UUID]...)
 			d.c.RoutesDelete(r, d.routes[r.UUID]...)
+			d.c.NATsDelete(r, d.nats[r.UUID]...)
+			d.c.PoliciesDelete(r, d.policies[r.UUID]...)
 		}
 	}
 }
@@ -233,66 +288,16 @@ func (d *dismantling) delete(r ovn.RouterRow, gone map[string]bool) {
 	gone[r.UUID] = true
 }
 
-// empties reports whether a router has nothing but what goes.
+// empties reports whether a router has nothing but what goes, or goes with it: rules
+// of ours.
 func (d *dismantling) empties(r ovn.RouterRow) bool {
-	return !r.More && within(r.Ports, d.ports[r.UUID]) && within(r.Routes, d.routes[r.UUID])
+	foreign := slices.ContainsFunc(d.seen.NATsOf(r), func(n ovn.NATRow) bool { return n.ExternalIDs["owner"] != Owner }) ||
+		slices.ContainsFunc(d.seen.PoliciesOf(r), func(p ovn.PolicyRow) bool { return p.ExternalIDs["owner"] != Owner })
+	return !r.More && !foreign && within(r.Ports, d.ports[r.UUID]) && within(r.Routes, d.routes[r.UUID])
 }
 
 func within(all, some []string) bool {
 	return !slices.ContainsFunc(all, func(x string) bool { return !slices.Contains(some, x) })
-}
-
-// finishGateway takes down a gateway router on those switches that are no transit
-// networks any more: what of it there is ours, and the router itself, if it is ours
-// and holds nothing that others made.
-func (d *dismantling) finishGateway(g ovn.RouterRow, gone map[string]bool) {
-	own := g.ExternalIDs["transit"]
-	names := map[string]bool{own: own != ""}
-	for _, at := range places(d.seen, &g) {
-		if name := at.port.ExternalIDs["transit"]; name != "" && at.port.ExternalIDs["owner"] == Owner {
-			names[name] = true
-		}
-	}
-	for name := range names {
-		if names[name] = names[name] && !d.serves(g, ovn.Switch(name)); names[name] {
-			d.dropGateway(g, name)
-		}
-	}
-	if names[own] && g.ExternalIDs["owner"] == Owner && d.empties(g) {
-		d.delete(g, gone)
-	}
-}
-
-// serves reports whether the gateway router still has a transit network, or a
-// router that is attached to one, on the switch.
-func (d *dismantling) serves(g ovn.RouterRow, name ovn.Switch) bool {
-	goes := func(id string) bool { return d.drops(d.ports, id) || d.drops(d.routes, id) }
-	for _, at := range places(d.seen, &g) {
-		if at.port.ExternalIDs["transit"] == string(name) && len(others(at.port.ExternalIDs, d.network)) > 0 {
-			return true
-		}
-	}
-	return slices.ContainsFunc(d.seen.Named(name), func(s ovn.SwitchRow) bool {
-		return d.left(s, transitPrefix) || len(attached(d.seen, s, goes)) > 0
-	})
-}
-
-func (d *dismantling) dropGateway(g ovn.RouterRow, name string) {
-	for _, at := range places(d.seen, &g) {
-		if at.port.ExternalIDs["owner"] == Owner && at.port.ExternalIDs["transit"] == name {
-			d.c.RouterPortStill(*at.port)
-			d.dropPort(g, at)
-		}
-	}
-	for _, s := range d.seen.Named(ovn.Switch(name)) {
-		d.unmarkSwitch(s, "role")
-		d.unmarkSwitch(s, "gateway_router")
-	}
-	for _, route := range routes(d.seen, &g) {
-		if route.ExternalIDs["owner"] == Owner && route.ExternalIDs["role"] == external && route.ExternalIDs["transit"] == name {
-			d.drop(&d.routes, g.UUID, route.UUID)
-		}
-	}
 }
 
 // left reports whether the switch keeps a key of one of the kinds.
@@ -312,6 +317,9 @@ func (d *dismantling) finishSwitch(s ovn.SwitchRow) {
 	}
 	ours := s.ExternalIDs["owner"] == Owner
 	goes := d.links[s.UUID]
+	if l := d.seen.LocalnetOf(s); l != nil && l.Name == localnetName(s.Name) {
+		goes = append(slices.Clone(goes), l.UUID)
+	}
 	if s.Name == JoinSwitch {
 		goes = slices.Clone(goes)
 		for _, p := range d.seen.Localports {
@@ -324,8 +332,12 @@ func (d *dismantling) finishSwitch(s ovn.SwitchRow) {
 		return
 	}
 	d.c.PortsDelete(s, d.links[s.UUID]...)
-	if ours {
+	keys := slices.Sorted(maps.Keys(d.unmarked[s.UUID]))
+	if !ours { // only leases are marked on others'
+		keys = slices.DeleteFunc(keys, func(k string) bool { return !strings.HasPrefix(k, leasePrefix) })
+	}
+	if ours || len(keys) > 0 {
 		d.c.SwitchMarks(s)
-		d.c.Unmark("Logical_Switch", s.UUID, slices.Sorted(maps.Keys(d.unmarked[s.UUID]))...)
+		d.c.Unmark("Logical_Switch", s.UUID, keys...)
 	}
 }

@@ -49,7 +49,11 @@ func (w *wiring) router(s switchAt) (routerAt, error) {
 		r.ref = ovn.At(row.UUID)
 		w.c.There("Logical_Router", row.UUID, string(name))
 	}
-	return r, w.connect(r, s, n.Gateways(), w.uses(n.Gateways()))
+	if err := w.connect(r, s, n.Gateways(), w.uses(n.Gateways())); err != nil {
+		return r, err
+	}
+	w.advertise(r, s)
+	return r, nil
 }
 
 func (w *wiring) onlyRouter(name ovn.Router) (*ovn.RouterRow, error) {
@@ -183,7 +187,10 @@ func (w *wiring) newPort(r routerAt, s switchAt, left *ovn.LinkRow, addresses []
 	w.there(s)
 	mac, rows := w.routerMAC(s, addresses), w.row()
 	maps.Copy(rows, marks)
-	w.c.RouterPortInsert(r.ref, name, mac, addresses, rows)
+	if w.made == nil {
+		w.made = map[ovn.RouterPort]ovn.Ref{}
+	}
+	w.made[name] = w.c.RouterPortInsert(r.ref, name, mac, addresses, rows)
 	w.c.LinkInsert(s.ref, end, name, mac, addresses, w.row())
 	return nil
 }

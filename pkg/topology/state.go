@@ -2,12 +2,16 @@ package topology
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
+	"go4.org/netipx"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ipam"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
@@ -50,8 +54,16 @@ type Network struct {
 	GatewayRouter ovn.Router  `json:"gateway_router,omitempty"` // of a transit network
 	Transit       *Attachment `json:"transit,omitempty"`        // of the network's router
 	// Exit are the addresses, on the join switch, of the network's router when it
-	// leads out through the host.
+	// leads out, or is led in to, through the host.
 	Exit []netip.Prefix `json:"exit,omitempty"`
+	// DHCP are the rows of DHCP_Options, by subnet, that the network's ports refer to.
+	DHCP map[netip.Prefix]string `json:"dhcp_options,omitempty"`
+	// Leases are the spans of addresses that the plugin's IPAM driver gives away on
+	// this host.
+	Leases []netipx.IPRange `json:"leases,omitempty"`
+	// Uplink is the network's router's place on a provider network, when it leads out
+	// through that.
+	Uplink *Uplink `json:"uplink,omitempty"`
 }
 
 // Attachment is a router's place on a transit network. It is all that is needed
@@ -66,7 +78,13 @@ type Attachment struct {
 	Gateways  []netip.Prefix `json:"gateways"`                  // addresses of the gateway router, with the length of the subnets
 	Addresses []netip.Prefix `json:"addresses"`                 // of the attached router
 	Exit      []netip.Prefix `json:"exit,omitempty"`            // of the gateway router, on the join switch
+	Uplink    *Uplink        `json:"uplink,omitempty"`          // of the gateway router
+	NoNAT     bool           `json:"no_nat,omitempty"`          // what leaves through the host keeps its address
 }
+
+// leadsElsewhere reports whether the way out of the transit network is not this
+// host.
+func (to Attachment) leadsElsewhere() bool { return to.External.IsValid() && len(to.Exit) == 0 }
 
 // through returns the gateway router's address, and the attached router's, in
 // one subnet of the family; false when the transit network does not have it.
@@ -92,6 +110,9 @@ type Endpoint struct {
 	Sandbox   string         `json:"sandbox,omitempty"` // set while joined
 	// Ports are those of the host that lead to it.
 	Ports []Port `json:"ports,omitempty"`
+	// FloatingIP is an address on a provider network that is the endpoint's own
+	// there.
+	FloatingIP netip.Addr `json:"floating_ip,omitzero"`
 	// Deferred is true while the northbound database does not have the
 	// endpoint's port because it could not be reached.
 	Deferred bool `json:"deferred,omitempty"`
@@ -124,6 +145,12 @@ func (n Network) Routed() bool { return n.IsTransit() || n.Options.Router != "" 
 
 // Validate refuses what cannot be made, whatever is there.
 func (n Network) Validate() error {
+	if err := n.validateAddresses(); err != nil {
+		return err
+	}
+	if n.Internal && n.Options.SNAT.IsValid() {
+		return fmt.Errorf("ovn.nat %q: an --internal network has no way out: leave one of the two out", n.Options.SNAT)
+	}
 	if !n.Routed() {
 		return nil
 	}
@@ -141,11 +168,27 @@ func (n Network) Validate() error {
 	return nil
 }
 
+// validateAddresses refuses ways to get addresses that cannot work together.
+func (n Network) validateAddresses() error {
+	switch {
+	case n.Options.IPAM == options.IPAMExternal && n.Gives():
+		return errors.New("ipam=external: somebody else gives the addresses, and the IPAM driver would too: create the network with --ipam-driver null, or leave ipam=external out")
+	case n.Options.IPAM == options.IPAMStatic && len(n.Subnets) == 0:
+		return errors.New("ipam=static: without a subnet there is no address to give with --ip: create the network with --subnet, without --ipam-driver null")
+	}
+	if n.ServesDHCP() && !slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Gateway.IsValid() }) {
+		return errors.New("dhcp=ovn needs a subnet: create the network with --subnet, without --ipam-driver null")
+	}
+	return nil
+}
+
 // wayOut returns the next hop that leads out of a transit network; not valid when
 // it has none. With the network's own gateway address as the external gateway that
 // is the host, for no machine on the network can have that address.
 func (n Network) wayOut() netip.Addr {
 	switch next := n.Options.ExternalGateway; {
+	case n.IsTransit() && n.Uplink != nil:
+		return n.Uplink.NextHop
 	case !n.IsTransit() || !next.IsValid():
 		return netip.Addr{}
 	case n.LeadsOut():
@@ -177,10 +220,11 @@ func (n Network) ForwardsAt(addresses []netip.Prefix) bool {
 }
 
 // GatewayOf returns the addresses that the endpoint's container sends through,
-// of both families; "" for none. The external gateway of a transit network has
+// of both families; "" for none. That of a provider network is a machine on the
+// wire. With ipam=external somebody else tells the container. The external gateway of a transit network has
 // its own way out.
 func (n Network) GatewayOf(e Endpoint) (v4, v6 string) {
-	if !n.Routed() || n.ForwardsAt(e.Addresses) {
+	if !n.gatewayServes() || n.ForwardsAt(e.Addresses) {
 		return "", ""
 	}
 	for _, a := range e.Addresses {
@@ -216,10 +260,13 @@ func (n Network) WithGateways(seen ovn.Seen) Network {
 	n.Subnets = slices.Clone(n.Subnets)
 	for i := range n.Subnets {
 		s := &n.Subnets[i]
-		if s.Gateway.IsValid() || !n.Routed() {
+		if s.Gateway.IsValid() || !n.Routed() && !n.Gives() {
 			continue
 		}
 		s.Gateway = s.usualGateway()
+		if n.Gives() {
+			s.Gateway = ipam.First(s.Pool)
+		}
 		for r := range seen.Routers {
 			for _, at := range places(seen, &seen.Routers[r]) {
 				if on := switchOf(seen, at.link); on == nil || on.Name != n.Switch() {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 )
 
@@ -26,8 +27,18 @@ func (w *wiring) transit(s switchAt) error {
 	}
 	if len(n.Exit) > 0 {
 		marks := w.uses(n.Exit)
-		marks["transit"] = string(s.name)
+		if n.LeadsOut() { // also for the routers that are attached
+			marks["transit"] = string(s.name)
+		}
+		if n.Options.NoNAT {
+			marks["nat"] = options.NATNone
+		}
 		if err := w.meet(g, n.Exit, marks); err != nil {
+			return err
+		}
+	}
+	if n.Uplink != nil {
+		if err := w.uplink(g, *n.Uplink, w.uses([]netip.Prefix{n.Uplink.Address}), w.used("transit", string(s.name))); err != nil {
 			return err
 		}
 	}
@@ -54,9 +65,39 @@ func (w *wiring) gatewayRouter(name ovn.Router, s switchAt) (routerAt, error) {
 // external sees to the way out of a transit network, a next hop on it, and that
 // there is none that an earlier one had.
 func (w *wiring) external(g routerAt, s ovn.Switch) error {
-	next := w.n.wayOut()
+	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		if err := w.externalOf(family, g, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hops are the next hops by which a gateway router leads out, one of each family: to
+// the host where both do that.
+func hops(next netip.Addr, exit []netip.Prefix) []netip.Addr {
+	switch {
+	case !next.IsValid():
+		return nil
+	case next != exitAddress.Addr():
+		return []netip.Addr{next}
+	}
+	var all []netip.Addr
+	for _, a := range exit {
+		all = append(all, hostOn(a.Addr()).Addr())
+	}
+	return all
+}
+
+func (w *wiring) externalOf(family netip.Addr, g routerAt, s ovn.Switch) error {
+	var next netip.Addr
+	for _, a := range hops(w.n.wayOut(), w.n.Exit) {
+		if a.Is4() == family.Is4() {
+			next = a
+		}
+	}
 	for _, have := range routes(w.seen, g.row) {
-		if have.ExternalIDs["owner"] != Owner || have.ExternalIDs["role"] != external {
+		if have.ExternalIDs["owner"] != Owner || have.ExternalIDs["role"] != external || have.Prefix != anywhere(family).String() {
 			continue
 		}
 		if at := have.ExternalIDs["transit"]; at != string(s) {
@@ -175,6 +216,9 @@ func (w *wiring) attach(r routerAt, to Attachment) error {
 			}
 		}
 	}
+	if to.leadsElsewhere() {
+		w.fence(g, w.insideOf(g, to), string(to.Switch))
+	}
 	return nil
 }
 
@@ -210,8 +254,13 @@ func (w *wiring) join(to Attachment) (switchAt, routerAt, error) {
 			return x, g, err
 		}
 	}
-	if to.External.IsValid() {
-		w.wayOut(g, x.name, to.External, false)
+	if to.Uplink != nil {
+		if err := w.uplink(g, *to.Uplink, nil, w.row("transit", string(x.name))); err != nil {
+			return x, g, err
+		}
+	}
+	for _, next := range hops(to.External, to.Exit) {
+		w.wayOut(g, x.name, next, false)
 	}
 	return x, g, nil
 }
@@ -289,7 +338,8 @@ func (w *wiring) leave(r routerAt, but ovn.Switch) {
 	for _, at := range places(w.seen, r.row) {
 		s := switchOf(w.seen, at.link)
 		if s != nil && s.Name == JoinSwitch && at.port.ExternalIDs["owner"] == Owner && at.port.ExternalIDs["transit"] == "" {
-			d.dropExit(*r.row, at, !w.n.LeadsIn())
+			wayIn := w.n.LeadsIn() || w.n.Internal && w.n.Transit.leadsElsewhere() && len(others(at.port.ExternalIDs, w.n.ID)) > 0
+			d.dropExit(*r.row, at, !wayIn)
 			continue
 		}
 		if s != nil && s.Name != but && s.Name != w.n.Switch() && at.port.ExternalIDs["owner"] == Owner && at.port.ExternalIDs["transit"] == "" && isAttached(w.seen, *r.row, *s) {

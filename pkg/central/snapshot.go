@@ -29,6 +29,8 @@ type DockerNetwork struct {
 	Options  map[string]string // --opt
 	Internal bool
 	Pools    []Pool
+	// Gives says that the addresses are given by the plugin's own IPAM driver.
+	Gives bool
 	// Endpoints are all that Docker has on the network, by id.
 	Endpoints map[string]DockerEndpoint
 }
@@ -123,7 +125,7 @@ var ErrNoNetwork = errors.New("docker does not have the network")
 
 func ourNetwork(n network.Inspect) DockerNetwork {
 	have := DockerNetwork{
-		ID: n.ID, Name: n.Name, Compose: composeName(n.Labels), Ours: true, Options: n.Options, Internal: n.Internal, Endpoints: map[string]DockerEndpoint{},
+		ID: n.ID, Name: n.Name, Compose: composeName(n.Labels), Ours: true, Options: n.Options, Internal: n.Internal, Gives: n.IPAM.Driver == n.Driver, Endpoints: map[string]DockerEndpoint{},
 	}
 	for _, p := range n.IPAM.Config {
 		have.Pools = append(have.Pools, Pool{Subnet: p.Subnet, Range: p.IPRange, Gateway: p.Gateway, Aux: p.AuxAddress})

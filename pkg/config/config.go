@@ -45,6 +45,9 @@ type Config struct {
 	// OVSDB is the connection to the Open vSwitch database of this host, "unix:PATH".
 	OVSDB string
 
+	// BridgeMappings are the bridges of this host that lead to physical networks, "NETWORK:BRIDGE,…".
+	BridgeMappings string
+
 	// HostRun is where this process sees the host's /run.
 	HostRun string
 

@@ -34,7 +34,8 @@ func TestEveryVariableIsRead(t *testing.T) {
 		"PLUGIN_DATA_DIR": "/custom//data/", "PLUGIN_LOG_LEVEL": "debug", "PLUGIN_STATE_BACKUP": "0",
 		"PLUGIN_RECOVERY_MODE": "strict", "PLUGIN_OVN_DOWN": "fail", "PLUGIN_SOCKET": "/tmp/a.sock",
 		"PLUGIN_CONTROL_SOCKET": "/tmp/b.sock", "PLUGIN_OVN_IMAGE": "registry.example:5000/ovn@sha256:abcd",
-		"PLUGIN_OVS_DB": "unix:/tmp/db.sock", "PLUGIN_HOST_RUN": "/host/run", "PLUGIN_SYSCTL": "/host/sysctl", "DOCKER_HOST": "unix:///tmp/docker.sock",
+		"PLUGIN_OVS_DB": "unix:/tmp/db.sock", "PLUGIN_HOST_RUN": "/host/run", "PLUGIN_SYSCTL": "/host/sysctl",
+		"PLUGIN_BRIDGE_MAPPINGS": "wan:br-wan,lab_1:br-lab", "DOCKER_HOST": "unix:///tmp/docker.sock",
 	}
 	for _, v := range variables {
 		if _, ok := set[v.name]; !ok {
@@ -49,7 +50,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 	want := Config{
 		DataDir: "/custom/data", LogLevel: "debug", StateBackup: false, RecoveryMode: RecoveryStrict, OVNDown: OVNDownFail,
 		Socket: "/tmp/a.sock", ControlSocket: "/tmp/b.sock", OVNImage: "registry.example:5000/ovn@sha256:abcd",
-		OVSDB: "unix:/tmp/db.sock", HostRun: "/host/run", Sysctl: "/host/sysctl", DockerHost: "unix:///tmp/docker.sock",
+		OVSDB: "unix:/tmp/db.sock", HostRun: "/host/run", Sysctl: "/host/sysctl", BridgeMappings: "wan:br-wan,lab_1:br-lab", DockerHost: "unix:///tmp/docker.sock",
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -70,6 +71,10 @@ func TestWrongValues(t *testing.T) {
 		{"PLUGIN_OVN_IMAGE", "a b", "not an image"},
 		{"PLUGIN_OVS_DB", "tcp:127.0.0.1:6640", "want unix:PATH"},
 		{"PLUGIN_OVS_DB", "unix:db.sock", "want unix:PATH"},
+		{"PLUGIN_BRIDGE_MAPPINGS", "br-wan", "want NETWORK:BRIDGE"},
+		{"PLUGIN_BRIDGE_MAPPINGS", "wan:br-wan,wan:br-two", "each network once"},
+		{"PLUGIN_BRIDGE_MAPPINGS", "wan:bridge-with-long-name", "want NETWORK:BRIDGE"},
+		{"PLUGIN_BRIDGE_MAPPINGS", "wan:br wan", "want NETWORK:BRIDGE"},
 		{"PLUGIN_HOST_RUN", "run", "not an absolute path"},
 		{"DOCKER_HOST", "/var/run/docker.sock", "want unix:///PATH"},
 		{"DOCKER_HOST", "unix://", "want unix:///PATH"},

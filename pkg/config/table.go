@@ -87,6 +87,11 @@ var variables = []variable{
 		parse:       ovsdb,
 	},
 	{
+		name:        "PLUGIN_BRIDGE_MAPPINGS",
+		description: "Bridges of this host that lead to physical networks (`NETWORK:BRIDGE`, several separated by commas)",
+		parse:       mappings,
+	},
+	{
 		name: "PLUGIN_HOST_RUN", fallback: "/run", managed: "/host/run",
 		description: "Where the plugin sees the host's `/run`",
 		parse:       path(func(c *Config) *string { return &c.HostRun }),
@@ -167,6 +172,25 @@ func ovsdb(c *Config, value string) error {
 		return fmt.Errorf("%q is not the local Open vSwitch database: want unix:PATH with an absolute path of at most %d bytes", value, maxSocket)
 	}
 	c.OVSDB = "unix:" + filepath.Clean(file)
+	return nil
+}
+
+// mappingForm is narrower than what ovn-controller takes: names as the options of networks take them.
+var mappingForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}:[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
+
+func mappings(c *Config, value string) error {
+	if value == "" {
+		return nil
+	}
+	names := map[string]bool{}
+	for pair := range strings.SplitSeq(value, ",") {
+		name, _, _ := strings.Cut(pair, ":")
+		if !mappingForm.MatchString(pair) || names[name] {
+			return fmt.Errorf("%q does not map physical networks to bridges: want NETWORK:BRIDGE, each network once, several separated by commas", value)
+		}
+		names[name] = true
+	}
+	c.BridgeMappings = value
 	return nil
 }
 

@@ -55,7 +55,7 @@ type Network struct {
 type Port struct {
 	Endpoint string `json:"endpoint_id"`
 	Network  string `json:"network_id"`
-	Port     string `json:"port"` // "0.0.0.0:8080->80/tcp"
+	Port     string `json:"port"` // "*:8080->80/tcp", or a floating address
 }
 
 const (

@@ -84,7 +84,10 @@ func (p *plugin) serve(t *testing.T, refusal error) func(call string, body []byt
 func (p *plugin) post(ctx context.Context, call string, body []byte) (int, map[string]any, error) {
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return p.dial() }}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://plugin/NetworkDriver."+call, bytes.NewReader(body))
+	if !strings.Contains(call, ".") {
+		call = "NetworkDriver." + call
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://plugin/"+call, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -92,11 +92,7 @@ func (d *Driver) network(ctx context.Context, id string) (topology.Network, erro
 	if err == nil || d.Records.Removed(id) {
 		return n, err
 	}
-	select {
-	case <-d.Rebuilt:
-	case <-ctx.Done():
-	case <-time.After(time.Until(d.rebuiltBy())):
-	}
+	d.awaitRebuilt(ctx)
 	if n, err = d.Records.Network(id); err == nil {
 		return n, nil
 	}
@@ -105,6 +101,16 @@ func (d *Driver) network(ctx context.Context, id string) (topology.Network, erro
 		return n, err
 	default:
 		return n, fmt.Errorf("network %q has no record here yet: the plugin is still comparing its records with Docker's lists, try again in a moment (docker start)", id)
+	}
+}
+
+// awaitRebuilt waits, for a while, until what Docker has and the records lacked has
+// been made again.
+func (d *Driver) awaitRebuilt(ctx context.Context) {
+	select {
+	case <-d.Rebuilt:
+	case <-ctx.Done():
+	case <-time.After(time.Until(d.rebuiltBy())):
 	}
 }
 

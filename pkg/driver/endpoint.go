@@ -26,14 +26,18 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 	if err != nil {
 		return none, err
 	}
-	if err := options.ParseEndpoint(r.Options); err != nil {
+	opts, err := options.ParseEndpoint(r.Options)
+	if err == nil && opts.FloatingIP.IsValid() {
+		err = n.Floatable(opts.FloatingIP)
+	}
+	if err != nil {
 		return none, err
 	}
 	asked := r.Interface
 	if asked == nil {
 		asked = &network.EndpointInterface{}
 	}
-	e := topology.Endpoint{ID: r.EndpointID, NetworkID: r.NetworkID, Instance: d.Instance, MAC: asked.MacAddress}
+	e := topology.Endpoint{ID: r.EndpointID, NetworkID: r.NetworkID, Instance: d.Instance, MAC: asked.MacAddress, FloatingIP: opts.FloatingIP}
 	if e.Addresses, err = addresses(asked); err != nil {
 		return none, err
 	}
@@ -56,8 +60,15 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 			return none, err
 		}
 	}
-	if err := d.Records.Attach(ctx, n, e); err != nil {
+	chosen := len(e.Addresses) == 0
+	if e, err = d.Records.Attach(ctx, n, e); err != nil {
 		return none, err
+	}
+	if chosen && len(e.Addresses) > 0 {
+		answer.Address = e.Addresses[0].String()
+	}
+	if answer.MacAddress != "" {
+		answer.MacAddress = e.MAC
 	}
 	return network.CreateEndpointResponse{Interface: &answer}, nil
 }
@@ -106,11 +117,13 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 	}
 
 	var v4, v6 string
+	var alone bool // without docker_gwbridge
 	if n, err := d.Records.Network(e.NetworkID); err == nil {
-		if n.Internal || n.Routed() && !n.NeedsHost() {
+		if n.Internal || n.IsProvider() || n.Routed() && !n.NeedsHost() {
 			d.warnOfPorts(r.NetworkID, r.EndpointID, r.Options)
 		}
 		v4, v6 = n.GatewayOf(e)
+		alone = n.Options.IPAM == options.IPAMExternal
 	}
 	stored := make(chan error, 1)
 	go func() {
@@ -128,7 +141,7 @@ func (d *Driver) join(ctx context.Context, r network.JoinRequest) (network.JoinR
 		d.Log.Warn("the container of an endpoint could not be stored", zap.String("endpoint", e.ID), zap.Error(err))
 	}
 	return network.JoinResponse{
-		InterfaceName: network.InterfaceName{SrcName: e.PeerLink(), DstPrefix: "eth"}, Gateway: v4, GatewayIPv6: v6,
+		InterfaceName: network.InterfaceName{SrcName: e.PeerLink(), DstPrefix: "eth"}, Gateway: v4, GatewayIPv6: v6, DisableGatewayService: alone,
 	}, nil
 }
 

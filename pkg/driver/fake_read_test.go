@@ -32,8 +32,6 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 	var results []ovsdb.Result
 	for _, o := range t.Operations {
 		var rows []ovsdb.Row
-		named := func() string { return o["where"].([]ovsdb.Condition)[0][2].(string) }
-		all := len(o["where"].([]ovsdb.Condition)) == 0
 		switch o["table"] {
 		case "Open_vSwitch":
 			rows = append(rows, ovsdb.Row{"external_ids": text(ovsdb.Map(h.config))})
@@ -46,20 +44,14 @@ func (h *host) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Resul
 				rows = append(rows, ovsdb.Row{"name": text(name), "_uuid": text([]string{"uuid", "port-" + name})})
 			}
 		case "Bridge":
-			if all {
-				for name := range h.bridges {
-					ports := []any{}
-					for port := range h.ports {
-						ports = append(ports, []string{"uuid", "port-" + port})
-					}
-					rows = append(rows, ovsdb.Row{"name": text(name), "ports": text([]any{"set", ports})})
+			for name := range h.bridges {
+				ports := []any{}
+				for port := range h.ports {
+					ports = append(ports, []string{"uuid", "port-" + port})
 				}
-				break
-			}
-			if h.bridges[named()] {
-				row := ovsdb.Row{"datapath_id": "1"}
+				row := ovsdb.Row{"name": text(name), "ports": text([]any{"set", ports}), "datapath_id": "1"}
 				if h.closed {
-					row = ovsdb.Row{"datapath_id": text([]any{"set", []any{}})}
+					row["datapath_id"] = text([]any{"set", []any{}})
 				}
 				rows = append(rows, row)
 			}

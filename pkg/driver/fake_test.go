@@ -19,6 +19,7 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/driver"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ipam"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
@@ -274,9 +275,11 @@ func (h *host) Routes(ctx context.Context) ([]link.Route, error) {
 	return nil, h.before(ctx, "ip", false, []string{"route"})
 }
 
-func (h *host) Firewall(ctx context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
+func (h *host) Firewall(ctx context.Context, _ bool) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
 	return firewall.NFT, nil, h.before(ctx, "iptables-nft-save", false)
 }
+
+func (h *host) Forwards6() (bool, error) { return true, nil }
 
 func (h *host) Forget(ctx context.Context, _ ...firewall.Flow) error {
 	return h.before(ctx, "conntrack", true)
@@ -332,6 +335,10 @@ func (p *plugin) open(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pools, err := store.NewCollection[ipam.Pool](p.store, "pools")
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.ready = make(chan struct{})
 	locks := &keylock.Locks{}
 	h := topology.Host{OVSDB: "unix:/ovs.sock"}
@@ -340,7 +347,7 @@ func (p *plugin) open(t *testing.T) {
 		return p.before(ctx, "probe", true)
 	})
 	p.records = lifecycle.New(lifecycle.Config{
-		Run: p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Locks: locks, Host: h, Instance: p.store.Instance(),
+		Run: p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: locks, Host: h, Instance: p.store.Instance(),
 		FailWhenDown: p.down, Changed: func() {}, Log: log,
 	})
 	p.reconciler = reconcile.New(reconcile.Config{

@@ -83,6 +83,9 @@ func (d *Driver) parseNetwork(r network.CreateNetworkRequest) (topology.Network,
 	n := topology.Network{
 		ID: r.NetworkID, Instance: d.Instance, Options: o, AddressSpace: space, Subnets: pools, Internal: internal,
 	}
+	if n, err = n.WithOwnSubnet(); err != nil {
+		return n, err
+	}
 	return n, n.Validate()
 }
 

@@ -126,10 +126,6 @@ func ports(options map[string]any) ([]hostport.Request, error) {
 		switch {
 		case r.Name() == "":
 			return nil, fmt.Errorf("protocol %d cannot be published: tcp, udp and sctp can", p.Proto)
-		case r.Host.Is6():
-			return nil, fmt.Errorf("port %d/%s cannot be published at %q: only IPv4 addresses of the host can be, yet", p.Port, r.Name(), p.HostIP)
-		case r.Host.IsUnspecified():
-			r.Host = netip.Addr{}
 		}
 		all = append(all, r)
 	}

@@ -48,21 +48,31 @@ type Server struct {
 // answered with it: a plugin that exits is disabled by dockerd, or restarted in
 // a loop, and nobody reads why.
 func NewServer(d *Driver, log *zap.Logger, refusal error) *Server {
-	s := &Server{handler: sdk.NewHandler(`{"Implements": ["NetworkDriver"]}`), log: log, refusal: refusal}
+	s := &Server{handler: sdk.NewHandler(`{"Implements": ["NetworkDriver", "IpamDriver"]}`), log: log, refusal: refusal}
 	s.handler.HandleFunc("/NetworkDriver.GetCapabilities", func(w http.ResponseWriter, _ *http.Request) {
 		s.answer(w, network.CapabilitiesResponse{Scope: network.LocalScope, ConnectivityScope: network.LocalScope})
 	})
-	handle(s, "CreateNetwork", d.createNetwork)
-	handle(s, "DeleteNetwork", d.deleteNetwork)
-	handle(s, "CreateEndpoint", d.createEndpoint)
-	handle(s, "EndpointOperInfo", d.endpointInfo)
-	handle(s, "DeleteEndpoint", d.deleteEndpoint)
-	handle(s, "Join", d.join)
-	handle(s, "Leave", d.leave)
-	handle(s, "ProgramExternalConnectivity", d.programExternalConnectivity)
-	handle(s, "RevokeExternalConnectivity", d.revokeExternalConnectivity)
-	handle(s, "DiscoverNew", ignore[network.DiscoveryNotification])
-	handle(s, "DiscoverDelete", ignore[network.DiscoveryNotification])
+	handle(s, "NetworkDriver.CreateNetwork", d.createNetwork)
+	handle(s, "NetworkDriver.DeleteNetwork", d.deleteNetwork)
+	handle(s, "NetworkDriver.CreateEndpoint", d.createEndpoint)
+	handle(s, "NetworkDriver.EndpointOperInfo", d.endpointInfo)
+	handle(s, "NetworkDriver.DeleteEndpoint", d.deleteEndpoint)
+	handle(s, "NetworkDriver.Join", d.join)
+	handle(s, "NetworkDriver.Leave", d.leave)
+	handle(s, "NetworkDriver.ProgramExternalConnectivity", d.programExternalConnectivity)
+	handle(s, "NetworkDriver.RevokeExternalConnectivity", d.revokeExternalConnectivity)
+	handle(s, "NetworkDriver.DiscoverNew", ignore[network.DiscoveryNotification])
+	handle(s, "NetworkDriver.DiscoverDelete", ignore[network.DiscoveryNotification])
+	s.handler.HandleFunc("/IpamDriver.GetCapabilities", func(w http.ResponseWriter, _ *http.Request) {
+		s.answer(w, addressCapabilities{RequiresRequestReplay: true})
+	})
+	s.handler.HandleFunc("/IpamDriver.GetDefaultAddressSpaces", func(w http.ResponseWriter, _ *http.Request) {
+		s.answer(w, spaces())
+	})
+	handle(s, "IpamDriver.RequestPool", d.requestPool)
+	handle(s, "IpamDriver.ReleasePool", d.releasePool)
+	handle(s, "IpamDriver.RequestAddress", d.requestAddress)
+	handle(s, "IpamDriver.ReleaseAddress", d.releaseAddress)
 	return s
 }
 
@@ -106,7 +116,7 @@ func (s *Server) enter() bool {
 // handle adds the route of one call: its body is decoded into Request, what fn
 // returns is the answer, and an error or a panic is an answer too.
 func handle[Request, Response any](s *Server, call string, fn func(context.Context, Request) (Response, error)) {
-	s.handler.HandleFunc("/NetworkDriver."+call, func(w http.ResponseWriter, r *http.Request) {
+	s.handler.HandleFunc("/"+call, func(w http.ResponseWriter, r *http.Request) {
 		if !s.enter() {
 			s.fail(w, call, errors.New("the plugin is being stopped: try again in a moment"))
 			return

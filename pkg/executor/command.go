@@ -32,6 +32,11 @@ var programs = map[string]bool{
 	"iptables-nft-restore":    false,
 	"iptables-legacy-save":    false,
 	"iptables-legacy-restore": false,
+
+	"ip6tables-nft-save":       false,
+	"ip6tables-nft-restore":    false,
+	"ip6tables-legacy-save":    false,
+	"ip6tables-legacy-restore": false,
 }
 
 // CommandError is a program that did not succeed.

@@ -122,11 +122,11 @@ func TestPlansOnRealDatabases(t *testing.T) {
 			n := topology.Network{ID: strings.Repeat("a", 64), Instance: "i", Options: o, NB: north, SB: o.SB, MTU: 1500, Datapath: topology.Kernel}
 			c := topology.Chassis{OVSDB: local, Instance: "i", Bridge: n.Bridge(), SB: o.SB, EncapFrom: "192.0.2.1"}
 			settled := func() plan.Plan {
-				results, err := e.Transact(ctx, ovs.Look(local, n.Bridge(), "nobody"))
+				results, err := e.Transact(ctx, ovs.Look(local, "nobody"))
 				if err != nil {
 					t.Fatal(err)
 				}
-				seen := ovs.ReadLook(results)
+				seen := ovs.ReadLook(results, n.Bridge())
 				if seen.Bridge != nil {
 					seen.Bridge.Open = true // which takes an ovs-vswitchd
 				}

@@ -63,10 +63,11 @@ func (e *Executor) HostPrefixes(ctx context.Context) ([]netip.Prefix, error) {
 	return all, err
 }
 
-// Firewall returns the host's IPv4 rules, of each backend that the kernel has, and
-// the backend to write to: that which Docker has its chains in, else the one that
-// iptables itself prefers.
-func (e *Executor) Firewall(ctx context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
+// Firewall returns the host's rules, of each backend that the kernel has, and the
+// backend for IPv4 to write to: that which Docker has its chains in, else the one
+// that iptables itself prefers. IPv6, of which rules are returned with six only, goes
+// the same way.
+func (e *Executor) Firewall(ctx context.Context, six bool) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
 	seen := map[firewall.Backend]firewall.Rules{}
 	var use firewall.Backend
 	var failed []error
@@ -78,12 +79,24 @@ func (e *Executor) Firewall(ctx context.Context) (firewall.Backend, map[firewall
 			continue
 		}
 		seen[b] = firewall.Parse(out)
-		if has := seen[b].Has(firewall.Chain{Table: "filter", Name: "DOCKER-USER"}); use == "" || has && !docker {
+		if has := seen[b].Has(firewall.Chain{Table: "filter", Name: "DOCKER-USER"}); use == (firewall.Backend{}) || has && !docker {
 			use, docker = b, has
 		}
+		if !six {
+			continue
+		}
+		out, err = e.run(ctx, "", b.Six().Save())
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		seen[b.Six()] = firewall.Parse(out)
 	}
-	if use == "" {
-		return "", nil, fmt.Errorf("reading the host's packet filter: %w", errors.Join(failed...))
+	if _, ok := seen[use.Six()]; six && !ok {
+		return use, nil, fmt.Errorf("reading the host's packet filter for IPv6: %w", errors.Join(failed...))
+	}
+	if use == (firewall.Backend{}) {
+		return use, nil, fmt.Errorf("reading the host's packet filter: %w", errors.Join(failed...))
 	}
 	return use, seen, nil
 }
@@ -91,7 +104,17 @@ func (e *Executor) Firewall(ctx context.Context) (firewall.Backend, map[firewall
 // Forget has the kernel forget connections; that there are none is no error.
 func (e *Executor) Forget(ctx context.Context, flows ...firewall.Flow) error {
 	var all []error
+	var each []firewall.Flow
 	for _, f := range flows {
+		if !f.Untranslated {
+			each = append(each, f)
+			continue
+		}
+		list, err := e.run(ctx, "", firewall.ConntrackProgram, f.Look()...)
+		all = append(all, err)
+		each = append(each, f.Narrow(list)...)
+	}
+	for _, f := range each {
 		_, err := e.run(ctx, "", firewall.ConntrackProgram, f.Forget()...)
 		var failed *CommandError
 		if errors.As(err, &failed) && strings.Contains(failed.Stderr, " 0 flow entries") {
@@ -109,15 +132,33 @@ func (e *Executor) sysctl(assignment string) error {
 	if !ok {
 		return fmt.Errorf("setting kernel parameter %q: it has no value", assignment)
 	}
-	root := e.Sysctl
-	if root == "" {
-		root = "/proc/sys"
-	}
-	path := filepath.Join(root, strings.ReplaceAll(name, ".", "/"))
+	path := e.parameter(name)
 	if err := os.WriteFile(path, []byte(value), 0o644); err != nil { //nolint:gosec // it is there already
 		return fmt.Errorf("setting kernel parameter %q to %q: %w", name, value, err)
 	}
 	return nil
+}
+
+// parameter is the file of a kernel parameter.
+func (e *Executor) parameter(name string) string {
+	root := e.Sysctl
+	if root == "" {
+		root = "/proc/sys"
+	}
+	return filepath.Join(root, strings.ReplaceAll(name, ".", "/"))
+}
+
+// Forwards6 reports whether the host forwards IPv6.
+func (e *Executor) Forwards6() (bool, error) {
+	const name = "net.ipv6.conf.all.forwarding"
+	text, err := os.ReadFile(e.parameter(name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil // nor does it have IPv6
+	case err != nil:
+		return false, fmt.Errorf("reading kernel parameter %q: %w", name, err)
+	}
+	return strings.TrimSpace(string(text)) != "0", nil
 }
 
 // identity is a table of each database that always has a row once the server

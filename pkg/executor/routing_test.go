@@ -18,6 +18,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ipam"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
@@ -53,7 +54,9 @@ func (h hostless) Apply(ctx context.Context, p plan.Plan) error {
 
 func (hostless) Addresses(context.Context) ([]link.Address, error) { return nil, nil }
 func (hostless) Routes(context.Context) ([]link.Route, error)      { return nil, nil }
-func (hostless) Firewall(context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
+func (hostless) Forwards6() (bool, error)                          { return true, nil }
+
+func (hostless) Firewall(context.Context, bool) (firewall.Backend, map[firewall.Backend]firewall.Rules, error) {
 	return firewall.NFT, nil, nil
 }
 
@@ -73,8 +76,12 @@ func records(t *testing.T, run *executor.Executor) *lifecycle.Records {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pools, err := store.NewCollection[ipam.Pool](s, "pools")
+	if err != nil {
+		t.Fatal(err)
+	}
 	return lifecycle.New(lifecycle.Config{
-		Run: hostless{run}, Outages: well{}, Networks: networks, Endpoints: endpoints, Locks: &keylock.Locks{}, Instance: s.Instance(),
+		Run: hostless{run}, Outages: well{}, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: &keylock.Locks{}, Instance: s.Instance(),
 		Changed: func() {}, Log: zap.NewNop(),
 	})
 }
@@ -118,6 +125,20 @@ func choices(north, instance string) []topology.Network {
 	}
 	add("shared-0", []string{"10.77.0.0/24"}, "ovn.switch=ls-0-0", "ovn.router=lr-0")
 	add("shared-1", []string{"10.78.0.0/24"}, "ovn.switch=ls-0-0")
+	add("wan", []string{"203.0.113.0/24"}, "ovn.switch=ls-wan", "ovn.physical_network=wan", "vlan=7")
+	add("t3", []string{"192.168.3.0/24"}, "ovn.role=transit", "ovn.switch=ls-t3", "ovn.nat=203.0.113.5")
+	add("nat0", []string{"10.90.0.0/24"}, "ovn.switch=ls-nat0", "ovn.router=lr-nat", "ovn.nat=203.0.113.6")
+	add("nat1", []string{"10.90.1.0/24"}, "ovn.switch=ls-nat1", "ovn.router=lr-nat", "ovn.nat=203.0.113.6")
+	add("nat2", []string{"10.91.0.0/24"}, "ovn.switch=ls-nat2", "ovn.router=lr-nat2", "ovn.transit_network=t3")
+	for _, id := range []string{"nat0", "nat2"} {
+		i := slices.IndexFunc(all, func(n topology.Network) bool { return n.ID == id })
+		sealed := all[i]
+		sealed.ID, sealed.Name, sealed.Internal = id+"-sealed", id+"-sealed", true
+		sealed.Options.Switch, sealed.Options.SNAT = sealed.Options.Switch+"-sealed", netip.Addr{}
+		pool := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 92, byte(i), 0}), 24)
+		sealed.Subnets = []topology.Subnet{{Pool: pool, Gateway: pool.Addr().Next()}}
+		all = append(all, sealed)
+	}
 	add("overlap", []string{"10.1.0.0/16"}, "ovn.switch=ls-overlap", "ovn.router=lr-overlap", "ovn.transit_network=t1")
 	return all
 }
@@ -151,7 +172,7 @@ func implied(networks map[string]store.Record[topology.Network], ways map[ovn.Ro
 			for _, a := range exit {
 				add("switch %s", topology.JoinSwitch)
 				add("%s on %s has %s", r, topology.JoinSwitch, a)
-				add("%s routes 0.0.0.0/0 to 100.64.0.1", r)
+				add("%s routes %s to %s", r, anywhere[a.Addr().Is4()], map[bool]string{true: "100.64.0.1", false: "fd64::1"}[a.Addr().Is4()])
 			}
 		}
 		if n.LeadsIn() {
@@ -162,6 +183,15 @@ func implied(networks map[string]store.Record[topology.Network], ways map[ovn.Ro
 		} else {
 			out(n.Router(), n.Exit)
 		}
+		uplink := func(r ovn.Router, u *topology.Uplink) {
+			if u != nil {
+				add("switch %s", u.Switch)
+				add("%s on %s has %s", r, u.Switch, u.Address)
+				add("%s routes 0.0.0.0/0 to %s", r, u.NextHop)
+				add("%s translates to %s", r, u.Address.Addr())
+			}
+		}
+		uplink(n.Router(), n.Uplink)
 		if next := n.Options.ExternalGateway; next.IsValid() && len(n.Exit) == 0 {
 			ways[n.GatewayRouter] = next
 		}
@@ -172,6 +202,7 @@ func implied(networks map[string]store.Record[topology.Network], ways map[ovn.Ro
 		add("switch %s", to.Switch)
 		add("router %s", to.Router)
 		out(to.Router, to.Exit)
+		uplink(to.Router, to.Uplink)
 		for _, a := range to.Addresses {
 			add("%s on %s has %s", n.Router(), to.Switch, a)
 		}
@@ -228,6 +259,9 @@ func present(t *testing.T, run *executor.Executor, north string) []string {
 			for _, a := range p.Networks {
 				lines = append(lines, fmt.Sprintf("%s on %s has %s", r.Name, link[p.Name], a))
 			}
+		}
+		for _, rule := range i.NATsOf(r) {
+			lines = append(lines, fmt.Sprintf("%s translates to %s", r.Name, rule.External))
 		}
 		for _, route := range i.Routes {
 			if slices.Contains(r.Routes, route.UUID) {
@@ -293,7 +327,7 @@ func walk(t *testing.T, run *executor.Executor, north string, random *rand.Rand)
 		}
 		before := dump(t, north, ovsdb.Northbound)
 		if err := r.AddNetwork(ctx, n, nil); err != nil {
-			if !strings.Contains(err.Error(), "overlaps") {
+			if !strings.Contains(err.Error(), "overlaps") && !strings.Contains(err.Error(), "is in no subnet of a network with ovn.physical_network") {
 				t.Fatalf("creating %s after %q: %v", n.ID, steps, err)
 			}
 			if after := dump(t, north, ovsdb.Northbound); after != before {
@@ -316,6 +350,7 @@ func walk(t *testing.T, run *executor.Executor, north string, random *rand.Rand)
 // pass makes what the networks lack, as the plugin does after each change.
 func pass(t *testing.T, run *executor.Executor, r *lifecycle.Records, north string) {
 	t.Helper()
+	round := 0
 	for again := true; again; {
 		again = false
 		results, err := run.Transact(t.Context(), ovn.TakeInventory(north, topology.Owner))
@@ -330,6 +365,9 @@ func pass(t *testing.T, run *executor.Executor, r *lifecycle.Records, north stri
 				continue
 			}
 			made, err := r.RestoreNetwork(t.Context(), n.ID)
+			if round++; round > 200 {
+				t.Fatalf("network %s is never settled (%v):\n%+v\n%+v\n%s", n.ID, err, n, settled, missing)
+			}
 			again = again || made || err == nil // one that overlaps says so each time
 		}
 	}

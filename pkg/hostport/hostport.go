@@ -148,9 +148,13 @@ func Free(p topology.Port) error {
 // bind takes the port, any for 0. Nothing ever arrives at the socket: the packet
 // filter leads it elsewhere.
 func bind(p topology.Port) (io.Closer, uint16, error) {
-	at := netip.AddrPortFrom(netip.IPv4Unspecified(), p.HostPort)
-	if p.Host.IsValid() {
-		at = netip.AddrPortFrom(p.Host, p.HostPort)
+	// No address stands for all of both families, where the kernel has both.
+	at, network := netip.AddrPortFrom(p.Host, p.HostPort), ""
+	switch {
+	case p.Host.Is4():
+		network = "4"
+	case p.Host.Is6():
+		network = "6"
 	}
 	var (
 		socket io.Closer
@@ -160,12 +164,12 @@ func bind(p topology.Port) (io.Closer, uint16, error) {
 	switch p.Protocol {
 	case topology.TCP:
 		var l *net.TCPListener
-		if l, err = net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(at)); err == nil {
+		if l, err = net.ListenTCP("tcp"+network, net.TCPAddrFromAddrPort(at)); err == nil {
 			socket, got = l, l.Addr()
 		}
 	case topology.UDP:
 		var c *net.UDPConn
-		if c, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at)); err == nil {
+		if c, err = net.ListenUDP("udp"+network, net.UDPAddrFromAddrPort(at)); err == nil {
 			socket, got = c, c.LocalAddr()
 		}
 	case topology.SCTP:

@@ -49,11 +49,11 @@ func (r *Records) holds(look HostLook, b ovs.Bridge) bool {
 
 // lookAtHost reads the chassis and one bridge.
 func (r *Records) lookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, error) {
-	results, err := r.Run.Transact(ctx, ovs.Look(r.Host.OVSDB, b, topology.Owner))
+	results, err := r.Run.Transact(ctx, ovs.Look(r.Host.OVSDB, topology.Owner))
 	if err != nil {
 		return ovs.Chassis{}, fmt.Errorf("open vswitch not reachable at %q, start it (systemctl start openvswitch-switch): %w", r.Host.OVSDB, err)
 	}
-	return ovs.ReadLook(results), nil
+	return ovs.ReadLook(results, b), nil
 }
 
 // SetUp brings Open vSwitch to what the network needs, and completes n with
@@ -142,6 +142,7 @@ func (r *Records) wanted(ctx context.Context, n *topology.Network) (topology.Cha
 	}
 	want := topology.Chassis{
 		OVSDB: r.Host.OVSDB, Instance: r.Instance, SystemID: n.Host, Bridge: n.Bridge(), SB: n.SB, EncapFrom: from.String(), InUse: r.OtherNetworks(n.ID),
+		Physical: n.Options.PhysicalNetwork, Mappings: r.BridgeMappings,
 	}
 	if n.Options.EncapSet {
 		want.Encap = string(n.Options.Encap)

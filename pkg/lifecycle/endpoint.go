@@ -12,6 +12,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/executor"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
@@ -20,37 +21,56 @@ func (r *Records) lockEndpoint(ctx context.Context, id string) (func(), error) {
 	return r.Locks.Lock(ctx, "endpoint "+id)
 }
 
-// Attach makes the endpoint and stores it, or leaves nothing. When the
-// northbound database does not answer, its logical switch port is deferred.
-// What cannot be taken back after a failure is stored as "deleting".
-func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.Endpoint) error {
+// Attach makes the endpoint and stores it, or leaves nothing, and returns it with
+// the address that OVN may have chosen. When the northbound database does not
+// answer, its logical switch port is deferred. What cannot be taken back after a
+// failure is stored as "deleting".
+func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.Endpoint) (topology.Endpoint, error) {
 	r.evict(ctx, e) // before the lock: nobody holds two
 	unlock, err := r.lockEndpoint(ctx, e.ID)
 	if err != nil {
-		return err
+		return e, err
 	}
 	defer unlock()
 	if have, ok := r.Endpoints.Get(e.ID); ok {
-		if have.Phase == store.Ready && have.Data.NetworkID == e.NetworkID && have.Data.MAC == e.MAC && slices.Equal(have.Data.Addresses, e.Addresses) {
-			return nil
+		again := have.Data.MAC == e.MAC && slices.Equal(have.Data.Addresses, e.Addresses)
+		if n.Allocates() && len(e.Addresses) == 0 && len(have.Data.Addresses) > 0 {
+			again = have.Data.MAC == e.MAC || have.Data.MAC == e.At(have.Data.Addresses[0]).MAC
 		}
-		return fmt.Errorf("endpoint %q is there already (%s), with other addresses or being removed: disconnect the container from the network and connect it again", e.ID, have.Phase)
+		if have.Phase == store.Ready && have.Data.NetworkID == e.NetworkID && again {
+			return have.Data, nil
+		}
+		return e, fmt.Errorf("endpoint %q is there already (%s), with other addresses or being removed: disconnect the container from the network and connect it again", e.ID, have.Phase)
 	}
 	e.Deferred = r.Outages.Down(n.NB)
-	if e.Deferred && r.FailWhenDown {
-		return away(n.NB)
+	asks := n.Allocates() && len(e.Addresses) == 0
+	if e.Deferred && (r.FailWhenDown || asks) {
+		return e, away(n.NB)
 	}
 	if err = r.putEndpoint(e, store.Pending); err == nil {
+		err = r.holdAddresses(e)
+	}
+	if err == nil {
 		// Not earlier: a removal of the network that has begun meanwhile is
 		// seen here, or sees this record and waits for it.
 		_, err = r.Network(n.ID)
 	}
 	if err != nil {
-		return errors.Join(err, r.dropEndpoint(e.ID))
+		return e, errors.Join(err, r.dropEndpoint(e.ID))
 	}
 	north := !e.Deferred
+	if asks {
+		if e, err = r.allocate(ctx, n, e); err != nil {
+			return e, r.abandon(ctx, n, e, north, err)
+		}
+	}
 	var reason error
-	if e.Deferred, reason, err = r.attach(ctx, n, e); err == nil {
+	if e.Deferred, reason, err = r.attach(ctx, n, e); err == nil && !e.Deferred {
+		if err = r.float(ctx, n, e); !r.FailWhenDown && ctx.Err() == nil && (isAway(err) || errors.Is(err, topology.ErrNoRouter)) {
+			e.Deferred, reason, err = true, err, nil
+		}
+	}
+	if err == nil {
 		err = r.putEndpoint(e, store.Ready)
 	}
 	if err == nil {
@@ -59,14 +79,49 @@ func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.End
 		err = gone(ctx)
 	}
 	if err != nil {
-		return r.abandon(ctx, n, e, north, err)
+		return e, r.abandon(ctx, n, e, north, err)
 	}
 	if e.Deferred {
 		r.Outages.Retry(n.NB)
 		r.Log.Warn("the endpoint's port in OVN will be made later",
 			zap.String("endpoint", e.ID), zap.String("network", n.ID), zap.NamedError("reason", reason))
 	}
-	return nil
+	return e, nil
+}
+
+// errNoneLeft is why ovn-northd answers without an address.
+var errNoneLeft = errors.New("it has none left")
+
+// allocateWithin bounds the wait for ovn-northd's choice of an address.
+const allocateWithin = northWithin / 2
+
+// allocate has OVN choose the endpoint's address. From then on the address is the
+// endpoint's as any other, whatever becomes of the database.
+func (r *Records) allocate(ctx context.Context, n topology.Network, e topology.Endpoint) (topology.Endpoint, error) {
+	err := r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+		if err := r.Run.Apply(ctx, oneWay(e.Ask(n))); err != nil {
+			return err
+		}
+		results, err := r.Run.Transact(ctx, ovn.Allocated(n.NB, e.SwitchPort(), int(allocateWithin.Milliseconds())))
+		if err != nil {
+			return err
+		}
+		given, ok := n.Given(ovn.ReadAllocated(results))
+		if !ok {
+			return errNoneLeft
+		}
+		e = e.At(given)
+		return nil
+	})
+	switch {
+	case errors.Is(err, ovsdb.ErrTimedOut):
+		return e, fmt.Errorf("ovn has chosen no address in %s, does ovn-northd run? %w", n.Options.Subnet, err)
+	case errors.Is(err, errNoneLeft):
+		return e, fmt.Errorf("ovn has chosen no address in %s: %w; remove containers, or use a larger subnet", n.Options.Subnet, err)
+	case err != nil:
+		return e, fmt.Errorf("having OVN choose an address in %s: %w", n.Options.Subnet, err)
+	}
+	return e, r.putEndpoint(e, store.Pending)
 }
 
 // attach runs both lanes side by side and reports whether the northern one has
@@ -95,7 +150,7 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 		return true, away(n.NB), nil
 	case north == nil:
 		return false, nil, nil
-	case executor.IsDuplicateAddress(north) && ctx.Err() == nil && n.Routed():
+	case executor.IsDuplicateAddress(north) && ctx.Err() == nil && (n.Routed() || n.IsProvider()):
 		if a, router := r.ofRouter(ctx, n, e.Addresses); router != "" {
 			return false, nil, fmt.Errorf("address %q belongs to router %q on logical switch %q: give another one with --ip, or try again for the next free one", a, router, n.Switch())
 		}
@@ -108,7 +163,28 @@ func (r *Records) attach(ctx context.Context, n topology.Network, e topology.End
 		// deleted: it is made again, as the network is there for Docker.
 		return true, north, nil
 	}
+	if executor.IsDuplicateAddress(north) {
+		north = errors.Join(r.inUse(ctx, n, e, north), r.avoid(n, e))
+	}
 	return false, nil, north
+}
+
+// inUse says who has an address that was refused because somebody has it: most
+// likely an endpoint of another host, whose Docker knows nothing of this one.
+func (r *Records) inUse(ctx context.Context, n topology.Network, e topology.Endpoint, cause error) error {
+	results, err := r.Run.Transact(ctx, ovn.Holders(n.NB, n.Switch()))
+	if err != nil {
+		return cause
+	}
+	for _, a := range e.Addresses {
+		for _, p := range ovn.ReadHolders(results, a.Addr()) {
+			if id := p.ExternalIDs["endpoint_id"]; id != e.ID {
+				return fmt.Errorf("address %q is in use on logical switch %q, by endpoint %q of host %q: give another one with --ip, or remove that (each host's Docker gives addresses without knowing of the others): %w",
+					a.Addr(), n.Switch(), id, p.ExternalIDs["host"], cause)
+			}
+		}
+	}
+	return cause
 }
 
 // ofRouter returns the router that has one of the addresses on the network's
@@ -176,6 +252,9 @@ func (r *Records) remove(ctx context.Context, n topology.Network, e topology.End
 	if north {
 		both.Go(func() {
 			atNorth = r.onNorth(ctx, n.NB, func(ctx context.Context) error { return r.Run.Undo(ctx, lanes.North) })
+			if e.FloatingIP.IsValid() {
+				atNorth = errors.Join(atNorth, r.unfloat(ctx, n.NB, e.ID))
+			}
 		})
 	}
 	both.Wait()
@@ -218,6 +297,9 @@ func (r *Records) Complete(ctx context.Context, id string) error {
 		return r.Run.Apply(ctx, oneWay(e.Plan(n, r.Host).North))
 	}); err != nil {
 		return fmt.Errorf("making the port of endpoint %q: %w", id, err)
+	}
+	if err := r.float(ctx, n, e); err != nil {
+		return fmt.Errorf("completing endpoint %q: %w", id, err)
 	}
 	e.Deferred = false
 	return r.putEndpoint(e, store.Ready)

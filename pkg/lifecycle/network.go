@@ -106,6 +106,9 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network, ahead *Ahe
 		}
 		return fmt.Errorf("network %q is still being removed: create it again under a new id", n.ID)
 	}
+	if err := r.bindPools(n); err != nil {
+		return err
+	}
 	if n, err = r.makeSwitch(ctx, n, ahead); err != nil {
 		var refused *refusal
 		if errors.As(err, &refused) {
@@ -143,6 +146,9 @@ func (r *Records) makeSwitch(ctx context.Context, asked topology.Network, ahead 
 			return asked, &refusal{err}
 		}
 		p, err := n.Plan(seen)
+		if err == nil {
+			err = n.Clash(known)
+		}
 		if err != nil {
 			return asked, &refusal{err}
 		}
@@ -151,6 +157,8 @@ func (r *Records) makeSwitch(ctx context.Context, asked topology.Network, ahead 
 		}
 		err = r.Run.Apply(ctx, oneWay(p))
 		switch {
+		case err == nil && n.ServesDHCP():
+			return r.resettle(ctx, n)
 		case err == nil:
 			return n, nil
 		case r.again(ctx, try, err):
@@ -158,6 +166,15 @@ func (r *Records) makeSwitch(ctx context.Context, asked topology.Network, ahead 
 			return n, fmt.Errorf("making logical switch %q: %w", n.Switch(), err)
 		}
 	}
+}
+
+// resettle looks again, at what only the database could name.
+func (r *Records) resettle(ctx context.Context, n topology.Network) (topology.Network, error) {
+	seen, known, err := r.look(ctx, n, nil)
+	if err != nil {
+		return n, err
+	}
+	return n.Settle(seen, known)
 }
 
 // abandonNetwork takes back a network that could not be made, in time of its
@@ -242,11 +259,12 @@ func (r *Records) detachAll(ctx context.Context, network string) error {
 
 func (r *Records) dropNetwork(id string) error {
 	r.condemned.Delete(id)
+	r.leasesSeen.Delete(id)
 	if err := r.Networks.Delete(id); err != nil {
 		return fmt.Errorf("removing the record of network %q: %w", id, err)
 	}
 	r.Changed()
-	return nil
+	return r.dropPools(id)
 }
 
 // tries bounds how often something is looked at again because somebody changed it

@@ -29,14 +29,24 @@ func (r *Records) LeadOut(ctx context.Context) (done bool, conflicts map[netip.P
 		return false, nil, err
 	}
 	defer unlock()
-	return r.leadAll(ctx, topology.WayOut(r.Instance, r.Known(), r.attached()))
+	return r.leadAll(ctx, r.wayOut())
+}
+
+// wayOut is what this host is to be brought to.
+func (r *Records) wayOut() topology.Out {
+	out := topology.WayOut(r.Instance, r.Known(), r.attached())
+	if !r.Host.IPv6 {
+		return out.IPv4()
+	}
+	return out
 }
 
 // leadAll is LeadOut with its lock held.
 func (r *Records) leadAll(ctx context.Context, out topology.Out) (done bool, conflicts map[netip.Prefix]error, err error) {
-	asked := led{routes: maps.Clone(out.Routes), in: out.In}
+	asked := led{routes: maps.Clone(out.Routes), in: out.In, six: out.Six()}
+	six := r.Host.IPv6 && (asked.six || r.led == nil || r.led.six) // or there is nothing of it to take away
 	r.led = nil
-	seen, err := r.lookAtWayOut(ctx)
+	seen, err := r.lookAtWayOut(ctx, six)
 	if err != nil {
 		return false, nil, err
 	}
@@ -45,6 +55,7 @@ func (r *Records) leadAll(ctx context.Context, out topology.Out) (done bool, con
 	if err := r.Run.Apply(ctx, oneWay(p)); err != nil {
 		return false, conflicts, fmt.Errorf("leading out through this host: %w", err)
 	}
+	r.turnOut(ctx, out.Turned(seen))
 	asked.conflicts = conflicts
 	r.led = &asked
 	return !p.Empty(), conflicts, nil
@@ -55,6 +66,7 @@ type led struct {
 	routes    map[netip.Prefix]netip.Addr
 	in        map[netip.Prefix]bool
 	conflicts map[netip.Prefix]error
+	six       bool
 }
 
 // leadPorts is LeadOut after a change of published ports, which are a matter of
@@ -65,19 +77,20 @@ func (r *Records) leadPorts(ctx context.Context) (conflicts map[netip.Prefix]err
 		return nil, err
 	}
 	defer unlock()
-	out := topology.WayOut(r.Instance, r.Known(), r.attached())
+	out := r.wayOut()
 	if r.led == nil || len(out.Routes) == 0 || !maps.Equal(out.Routes, r.led.routes) || !maps.Equal(out.In, r.led.in) {
 		_, conflicts, err := r.leadAll(ctx, out)
 		return conflicts, err
 	}
 	out.Without(r.led.conflicts)
-	var seen topology.HostSeen
-	if seen.Backend, seen.Filters, err = r.Run.Firewall(ctx); err != nil {
+	var seen topology.HostSeen // and the interface is this plugin's
+	if seen.Backend, seen.Filters, err = r.Run.Firewall(ctx, out.Six()); err != nil {
 		return nil, err
 	}
 	if err := r.Run.Apply(ctx, oneWay(out.Filter(seen))); err != nil {
 		return r.led.conflicts, fmt.Errorf("leading published ports through this host: %w", err)
 	}
+	r.turnOut(ctx, out.Turned(seen))
 	return r.led.conflicts, nil
 }
 
@@ -107,7 +120,7 @@ func (r *Records) lookOut(ctx context.Context, n topology.Network) {
 	}
 }
 
-func (r *Records) lookAtWayOut(ctx context.Context) (topology.HostSeen, error) {
+func (r *Records) lookAtWayOut(ctx context.Context, six bool) (topology.HostSeen, error) {
 	var seen topology.HostSeen
 	look, ctx := errgroup.WithContext(ctx)
 	look.Go(func() error {
@@ -133,7 +146,11 @@ func (r *Records) lookAtWayOut(ctx context.Context) (topology.HostSeen, error) {
 		return nil
 	})
 	look.Go(func() (err error) {
-		seen.Backend, seen.Filters, err = r.Run.Firewall(ctx)
+		seen.Backend, seen.Filters, err = r.Run.Firewall(ctx, six)
+		return err
+	})
+	look.Go(func() (err error) {
+		seen.Forwards6, err = r.Run.Forwards6()
 		return err
 	})
 	err := look.Wait()
@@ -186,7 +203,7 @@ func (r *Records) turn(ctx context.Context, id string, ports []topology.Port) {
 		if p.Protocol != topology.UDP {
 			continue
 		}
-		if p.Host.IsValid() {
+		if p.Host.IsValid() && !p.Host.IsUnspecified() {
 			flows = append(flows, firewall.Flow{To: netip.AddrPortFrom(p.Host, p.HostPort)})
 			continue
 		}
@@ -195,7 +212,7 @@ func (r *Records) turn(ctx context.Context, id string, ports []topology.Port) {
 			r.Log.Warn("reading the host's addresses", zap.Error(err))
 		}
 		for _, a := range addresses {
-			if a.Prefix.Addr().Is4() {
+			if p.LeadsTo(a.Prefix.Addr()) {
 				flows = append(flows, firewall.Flow{To: netip.AddrPortFrom(a.Prefix.Addr(), p.HostPort)})
 			}
 		}
@@ -208,7 +225,7 @@ func (r *Records) cut(ctx context.Context, e topology.Endpoint) {
 	var flows []firewall.Flow
 	for _, p := range e.Ports {
 		for _, a := range e.Addresses {
-			if p.Protocol == topology.UDP && a.Addr().Is4() {
+			if p.Protocol == topology.UDP && p.LeadsTo(a.Addr()) {
 				flows = append(flows, firewall.Flow{From: netip.AddrPortFrom(a.Addr(), p.Container)})
 			}
 		}
@@ -222,6 +239,16 @@ func (r *Records) forget(ctx context.Context, id string, flows []firewall.Flow) 
 	}
 	if err := r.Run.Forget(ctx, flows...); err != nil {
 		r.Log.Warn("clients that have sent to a published UDP port before may have to wait, or to change their own port", zap.String("endpoint", id), zap.Error(err))
+	}
+}
+
+// turnOut has connections of containers meet the rules that are younger than they.
+func (r *Records) turnOut(ctx context.Context, flows []firewall.Flow) {
+	if len(flows) == 0 {
+		return
+	}
+	if err := r.Run.Forget(ctx, flows...); err != nil {
+		r.Log.Warn("connections of containers that are older than their network's way out may get no answers until they have been idle for a while", zap.Error(err))
 	}
 }
 
@@ -312,7 +339,7 @@ func (r *Records) HoldPorts() {
 // for endpoints whose records were lost: before the first LeadOut, which takes away
 // what no record speaks of.
 func (r *Records) RecallPorts(ctx context.Context) error {
-	_, filters, err := r.Run.Firewall(ctx)
+	_, filters, err := r.Run.Firewall(ctx, r.Host.IPv6)
 	if err != nil {
 		return err
 	}
@@ -343,7 +370,7 @@ func (r *Records) recall(e *topology.Endpoint) {
 		}
 		for _, p := range ports.([]topology.Port) {
 			if owner := r.ports.Owner(p); owner != "" {
-				continue // given to another one meanwhile
+				continue // given to another one meanwhile, or known by its other address
 			}
 			if err := r.ports.Keep(e.ID, p); err != nil {
 				r.Log.Warn("a published port is also bound by a program of this host, which nobody reaches", zap.String("endpoint", e.ID), zap.Stringer("port", p), zap.Error(err))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/firewall"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/hostport"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ipam"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -28,8 +29,9 @@ type Runner interface {
 	Addresses(ctx context.Context) ([]link.Address, error)
 	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
 	Routes(ctx context.Context) ([]link.Route, error)
-	Firewall(ctx context.Context) (firewall.Backend, map[firewall.Backend]firewall.Rules, error)
+	Firewall(ctx context.Context, six bool) (firewall.Backend, map[firewall.Backend]firewall.Rules, error)
 	Forget(ctx context.Context, flows ...firewall.Flow) error
+	Forwards6() (bool, error)
 }
 
 // Outages knows which northbound databases do not answer.
@@ -50,9 +52,13 @@ type Config struct {
 	Outages   Outages
 	Networks  *store.Collection[topology.Network]
 	Endpoints *store.Collection[topology.Endpoint]
+	Pools     *store.Collection[ipam.Pool]
 	Locks     *keylock.Locks
 	Host      topology.Host
 	Instance  string
+	// BridgeMappings are the physical networks of this host, and the bridges that lead
+	// there, as ovn-bridge-mappings has them; "" leaves it as it is.
+	BridgeMappings string
 	// FailWhenDown refuses endpoints while the northbound database does not
 	// answer, instead of completing them later.
 	FailWhenDown bool
@@ -79,6 +85,10 @@ type Records struct {
 	turns atomic.Uint64
 	// steady is true once the host's settings are complete.
 	steady atomic.Bool
+	// poolsMu is the lock of what is stored of address pools.
+	poolsMu sync.Mutex
+	// leasesSeen is when the leases of a network were read last (id to time.Time).
+	leasesSeen sync.Map
 	// condemned holds the ids whose removal failed, also those that could not
 	// be marked as "deleting" on disk.
 	condemned sync.Map

@@ -179,8 +179,11 @@ func (r *Records) AdoptNetwork(ctx context.Context, n topology.Network) error {
 			r.Log.Warn("a network is rebuilt without a part of it", zap.String("network", n.ID), zap.Error(unsettled))
 		}
 		n = settled
-		if err := r.putNetwork(n, store.Ready); err != nil || !r.Removed(n.ID) {
+		if err := r.putNetwork(n, store.Ready); err != nil {
 			return err
+		}
+		if !r.Removed(n.ID) {
+			return r.bindPools(n)
 		}
 		return r.dropNetwork(n.ID) // while the database was read
 	})
@@ -201,7 +204,11 @@ func (r *Records) Adopt(ctx context.Context, e topology.Endpoint) (bool, error) 
 		return false, err
 	}
 	r.recall(&e)
-	if err := r.putEndpoint(e, store.Ready); err != nil {
+	err = r.holdAddresses(e)
+	if err == nil {
+		err = r.putEndpoint(e, store.Ready)
+	}
+	if err != nil {
 		return false, errors.Join(err, r.ports.Release(e.ID))
 	}
 	if !r.Removed(e.ID) {
@@ -222,7 +229,11 @@ func (r *Records) CollectEndpoint(ctx context.Context, nb, id string) error {
 	if _, ok := r.Endpoints.Get(id); ok {
 		return nil
 	}
-	return r.remove(ctx, topology.Network{NB: nb}, topology.Endpoint{ID: id, MAC: topology.MAC(nil, id)}, nb != "")
+	err = r.remove(ctx, topology.Network{NB: nb}, topology.Endpoint{ID: id, MAC: topology.MAC(nil, id)}, nb != "")
+	if nb != "" {
+		err = errors.Join(err, r.unfloat(ctx, nb, id))
+	}
+	return err
 }
 
 // Forget removes an endpoint, also one whose record was lost: nobody asks for

@@ -63,9 +63,14 @@ func MTU(name string, mtu int) plan.Op {
 	return plan.Op{Do: []string{"link", "set", "dev", name, "mtu", strconv.Itoa(mtu)}}
 }
 
-// AddressReplace gives the link an address, which it may have.
+// AddressReplace gives the link an address, which it may have. Nobody is asked
+// whether it is another one's.
 func AddressReplace(name string, address netip.Prefix) plan.Op {
-	return plan.Op{Do: []string{"address", "replace", address.String(), "dev", name}}
+	words := []string{"address", "replace", address.String(), "dev", name}
+	if address.Addr().Is6() {
+		words = append(words, "nodad")
+	}
+	return plan.Op{Do: words}
 }
 
 // RouteAdd makes a route. It fails where there is another one to the same prefix.
@@ -87,6 +92,27 @@ func Sysctl() plan.Target {
 // (Documentation/networking/ip-sysctl.rst, route_localnet).
 func RouteLocalnet(name string) plan.Op {
 	return plan.Op{Do: []string{"net.ipv4.conf." + name + ".route_localnet=1"}}
+}
+
+// Forwarding has the kernel forward IPv6, on all links
+// (Documentation/networking/ip-sysctl.rst, conf/all/forwarding).
+func Forwarding() plan.Op {
+	return plan.Op{Do: []string{"net.ipv6.conf.all.forwarding=1"}}
+}
+
+// SpeakIPv6 has the link have IPv6, or not, whatever the host's links have by default.
+func SpeakIPv6(name string, yes bool) plan.Op {
+	value := "1"
+	if yes {
+		value = "0"
+	}
+	return plan.Op{Do: []string{"net.ipv6.conf." + name + ".disable_ipv6=" + value}}
+}
+
+// NoAdvertisements has the link take no addresses and routes from router
+// advertisements.
+func NoAdvertisements(name string) plan.Op {
+	return plan.Op{Do: []string{"net.ipv6.conf." + name + ".accept_ra=0"}}
 }
 
 // Route is a route of the host.

@@ -53,6 +53,9 @@ type Condition [3]any
 // Is is the condition that a column has just this value.
 func Is(column string, value any) Condition { return Condition{column, "==", value} }
 
+// IsNot is the condition that a column has another value.
+func IsNot(column string, value any) Condition { return Condition{column, "!=", value} }
+
 // Includes is the condition that a map column has all these pairs.
 func Includes(column string, pairs map[string]string) Condition {
 	return Condition{column, "includes", Map(pairs)}
@@ -138,6 +141,13 @@ func Wait(timeout int, table string, where []Condition, rows ...map[string]any) 
 		rows = []map[string]any{}
 	}
 	return Operation{"op": "wait", "timeout": timeout, "table": table, "where": conditions(where), "columns": columns, "until": "==", "rows": rows}
+}
+
+// WaitOther is Wait until the rows have other values than these.
+func WaitOther(timeout int, table string, where []Condition, row map[string]any) Operation {
+	o := Wait(timeout, table, where, row)
+	o["until"] = "!="
+	return o
 }
 
 func conditions(where []Condition) []Condition {

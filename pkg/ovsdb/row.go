@@ -11,6 +11,12 @@ func (r Row) String(column string) string {
 	return s
 }
 
+// Int returns a column with one number; 0 when it has none.
+func (r Row) Int(column string) int {
+	n, _ := r[column].(float64)
+	return int(n)
+}
+
 // Map returns a map column of strings; never nil.
 func (r Row) Map(column string) map[string]string {
 	m := map[string]string{}

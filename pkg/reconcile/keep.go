@@ -131,19 +131,21 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 	if len(wanted) > 0 {
 		wanted[""] = true // Open vSwitch
 	}
-	routing := map[string]bool{}
-	for _, n := range r.Records.Networks.List() {
-		if n.Phase == store.Ready && n.Data.Routed() {
-			routing[n.Data.NB] = true
-		}
+	kinds := map[string]ovn.Kinds{}
+	for _, n := range r.Records.Known() {
+		k := kinds[n.NB]
+		k.Routing = k.Routing || n.Routed()
+		k.NAT = k.NAT || n.IsProvider() || n.Uplink != nil
+		k.DHCP = k.DHCP || n.ServesDHCP()
+		kinds[n.NB] = k
 	}
-	for key := range routing {
-		if !r.routing[key] && watched[key] != nil { // the first router there
+	for key, k := range kinds {
+		if r.kinds[key] != k && watched[key] != nil { // the first router there, or the last
 			watched[key]()
 			delete(watched, key)
 		}
 	}
-	r.routing = routing
+	r.kinds = kinds
 	for key, stop := range watched {
 		if !wanted[key] {
 			stop()
@@ -157,7 +159,7 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 		}
 		var one context.Context
 		one, watched[key] = context.WithCancel(ctx)
-		watches := ovn.Watches(key, topology.Owner, r.Records.Instance, routing[key])
+		watches := ovn.Watches(key, topology.Owner, r.Records.Instance, kinds[key])
 		if key == "" {
 			watches = ovs.Watches(r.Records.Host.OVSDB, marks)
 		}

@@ -53,7 +53,8 @@ func (r *Reconciler) Pass(ctx context.Context) error {
 	if seen.local != nil {
 		all = append(all, r.restoreWayOut(ctx))
 	}
-	return errors.Join(append(all, r.restoreEndpoints(ctx, seen)...)...)
+	all = append(all, r.restoreEndpoints(ctx, seen)...)
+	return errors.Join(append(all, r.restoreFloating(ctx, seen)...)...)
 }
 
 func (r *Reconciler) observe(ctx context.Context) (observed, error) {

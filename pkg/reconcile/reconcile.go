@@ -12,6 +12,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
@@ -47,9 +48,9 @@ type Reconciler struct {
 	wake     chan struct{}
 	changed  chan struct{}
 	nameIt   chan struct{}
-	rerouted chan struct{}   // ports of routers were restored
-	rewatch  chan string     // databases whose watches are to begin anew
-	routing  map[string]bool // databases whose routers are watched; of Keep
+	rerouted chan struct{}        // ports of routers were restored
+	rewatch  chan string          // databases whose watches are to begin anew
+	kinds    map[string]ovn.Kinds // what is watched of each database; of Keep
 
 	turns  keylock.Locks          // "pass", "sweep"
 	mended map[ovs.Port]time.Time // when a port was last added anew; under "pass"

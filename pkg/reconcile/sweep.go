@@ -84,6 +84,7 @@ func (r *Reconciler) Sweep(ctx context.Context) error {
 		return absent(first, network, endpoint) && absent(second, network, endpoint)
 	}
 	err = errors.Join(append([]error{rebuilt}, append(r.collectRecords(ctx, gone), r.collectOrphans(ctx, gone)...)...)...)
+	err = errors.Join(err, r.collectAddresses(ctx, gone))
 	r.swept = known
 	r.Records.ForgetRemoved(listedFor)
 	return err
@@ -177,6 +178,12 @@ func (r *Reconciler) rebuildNetwork(ctx context.Context, have central.DockerNetw
 		if s.Pool.Bits() > 0 { // the null IPAM driver's is no subnet
 			n.Subnets = append(n.Subnets, s)
 		}
+	}
+	if have.Gives {
+		n.AddressSpace = topology.AddressSpace
+	}
+	if n, err = n.WithOwnSubnet(); err != nil {
+		return err
 	}
 	slices.SortFunc(n.Subnets, func(a, b topology.Subnet) int { return a.Pool.Addr().Compare(b.Pool.Addr()) })
 	ctx, cancel := context.WithTimeout(ctx, rebuildWithin)
@@ -297,6 +304,11 @@ func (r *Reconciler) collectOrphans(ctx context.Context, gone func(network, endp
 				at[id] = nb
 			}
 		}
+		for _, rule := range north.NATs {
+			if id, ok := orphan(rule.ExternalIDs); ok && topology.Floating(rule) != "" && rule.ExternalIDs["host"] == host {
+				at[id] = nb
+			}
+		}
 	}
 	var all []error
 	for id, nb := range at {
@@ -320,4 +332,13 @@ func (r *Reconciler) collectOrphans(ctx context.Context, gone func(network, endp
 		}
 	}
 	return all
+}
+
+// collectAddresses takes back the addresses that belong to nobody.
+func (r *Reconciler) collectAddresses(ctx context.Context, gone func(network, endpoint string) bool) error {
+	unused, err := r.Records.CollectAddresses(ctx, func(network string) bool { return gone(network, "") })
+	for _, a := range unused {
+		r.note(collected, "address %s, which was given to no endpoint", a)
+	}
+	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ipam"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
@@ -35,11 +36,15 @@ func TestViews(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		pools, err := store.NewCollection[ipam.Pool](s, "pools")
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := s.WriteView("ipam/old-pool.json", 1); err != nil {
 			t.Fatal(err)
 		}
 		v := reconcile.NewViews(s, zaptest.NewLogger(t))
-		v.Records = lifecycle.New(lifecycle.Config{Networks: networks, Endpoints: endpoints})
+		v.Records = lifecycle.New(lifecycle.Config{Networks: networks, Endpoints: endpoints, Pools: pools})
 		ctx, stop := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { v.Run(ctx); close(done) }()

@@ -38,6 +38,9 @@ func Northbound() *DB {
 		"Logical_Router_Port":         {"Logical_Router.ports"},
 		"Logical_Router_Static_Route": {"Logical_Router.static_routes"},
 		"ACL":                         {"Logical_Switch.acls"},
+		"NAT":                         {"Logical_Router.nat"},
+		"Logical_Router_Policy":       {"Logical_Router.policies"},
+		"Gateway_Chassis":             {"Logical_Router_Port.gateway_chassis"},
 	})
 	d.Insert("NB_Global", map[string]any{})
 	return d
@@ -281,9 +284,12 @@ func (d *DB) find(table string, where any, names map[string]string) []string {
 			if column == "_uuid" {
 				have = ref(id)
 			}
-			if parts[1] == "includes" {
+			switch parts[1] {
+			case "includes":
 				meets = meets && includes(have, want)
-			} else {
+			case "!=":
+				meets = meets && !same(have, want)
+			default:
 				meets = meets && same(have, want)
 			}
 		}
@@ -296,6 +302,12 @@ func (d *DB) find(table string, where any, names map[string]string) []string {
 
 // collect removes the rows that nothing refers to any more.
 func (d *DB) collect() {
+	for again := true; again; {
+		again = d.collectOnce()
+	}
+}
+
+func (d *DB) collectOnce() (removed bool) {
 	for table, by := range d.strong {
 		kept := map[string]bool{}
 		for _, where := range by {
@@ -308,8 +320,11 @@ func (d *DB) collect() {
 				}
 			}
 		}
+		before := len(d.tables[table])
 		maps.DeleteFunc(d.tables[table], func(id string, _ row) bool { return !kept[id] })
+		removed = removed || len(d.tables[table]) < before
 	}
+	return removed
 }
 
 // unique holds the names of ports to the indexes of the schema.

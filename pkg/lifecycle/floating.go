@@ -1,0 +1,83 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
+)
+
+// float gives the endpoint the floating address that it asked for.
+func (r *Records) float(ctx context.Context, n topology.Network, e topology.Endpoint) error {
+	if !e.FloatingIP.IsValid() {
+		return nil
+	}
+	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+		for try := 1; ; try++ {
+			seen, err := r.lookToFloat(ctx, n)
+			if err != nil {
+				return err
+			}
+			p, err := n.Float(e, seen)
+			if err != nil {
+				return err
+			}
+			err = r.Run.Apply(ctx, oneWay(p))
+			switch {
+			case err == nil:
+				return nil
+			case !r.again(ctx, try, err):
+				return fmt.Errorf("giving ovn.floating_ip %q to the endpoint: %w", e.FloatingIP, err)
+			}
+		}
+	})
+}
+
+func (r *Records) lookToFloat(ctx context.Context, n topology.Network) (ovn.Seen, error) {
+	results, err := r.Run.Transact(ctx, n.Look(nil))
+	if err != nil {
+		return ovn.Seen{}, fmt.Errorf("reading NAT rules: %w", err)
+	}
+	seen := n.Seen(results)
+	if s := n.FloatsAt(seen); s != nil {
+		if results, err = r.Run.Transact(ctx, ovn.TakenOn(n.NB, seen.Containers(*s))); err != nil {
+			return seen, fmt.Errorf("reading the addresses on logical switch %q: %w", s.Name, err)
+		}
+		seen.Taken = map[ovn.Switch][]netip.Addr{s.Name: ovn.ReadTaken(results)}
+	}
+	return seen, nil
+}
+
+// unfloat takes floating addresses from an endpoint that goes.
+func (r *Records) unfloat(ctx context.Context, nb, endpoint string) error {
+	return r.onNorth(ctx, nb, func(ctx context.Context) error {
+		results, err := r.Run.Transact(ctx, ovn.LookAtRouting(nb))
+		if err == nil {
+			err = r.Run.Apply(ctx, oneWay(topology.Unfloat(nb, endpoint, ovn.ReadRouting(results))))
+		}
+		if err != nil {
+			return fmt.Errorf("taking the floating address of endpoint %q back: %w", endpoint, err)
+		}
+		return nil
+	})
+}
+
+// Refloat gives an endpoint that is complete the floating address of its record.
+func (r *Records) Refloat(ctx context.Context, id string) error {
+	unlock, err := r.lockEndpoint(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	have, ok := r.Endpoints.Get(id)
+	if !ok || r.Leaving(id, have.Phase) {
+		return nil
+	}
+	n, err := r.Network(have.Data.NetworkID)
+	if err != nil {
+		return nil // its removal has begun
+	}
+	return r.float(ctx, n, have.Data)
+}

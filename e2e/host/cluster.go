@@ -18,6 +18,7 @@ import (
 const (
 	underlayAddress = "10.99.0.254"
 	underlayBridge  = "underlay"
+	wireBridge      = "wire"
 )
 
 // localCluster are hosts made of namespaces, and one more of these as the underlay.
@@ -80,7 +81,7 @@ func (c *localCluster) boot(ctx context.Context, spec Spec) error {
 		return err
 	}
 	batch := "link add " + underlayBridge + " type bridge\naddress add " + underlayAddress + "/24 dev " + underlayBridge +
-		"\nlink set " + underlayBridge + " up"
+		"\nlink set " + underlayBridge + " up\nlink add " + wireBridge + " type bridge\nlink set " + wireBridge + " up"
 	if _, err := c.under.RunInput(ctx, strings.NewReader(batch), "ip", "-batch", "-"); err != nil {
 		return err
 	}

@@ -79,7 +79,13 @@ type Options struct {
 	Images bool
 	// Plugin brings the project's plugin into the host's Docker, and enables it once OVS runs.
 	Plugin bool
+	// Wire is a second link of the host, WireLink, without an address, to a wire that is no part of the underlay. Hosts with
+	// a kernel of their own have none.
+	Wire bool
 }
+
+// WireLink is the host's link that Options.Wire is about.
+const WireLink = "wan0"
 
 // Fresh is a host as a user has it after installing prerequisites and plugin: Docker and openvswitch-switch run, the
 // plugin is enabled, the images are there; there is no bridge and no OVN.

@@ -228,6 +228,7 @@ func (h *localHost) PowerOff(ctx context.Context) error {
 		if err != nil && !strings.Contains(err.Error(), "Cannot find device") {
 			return fmt.Errorf("powering off host %s: %w", h.Name(), err)
 		}
+		_, _ = h.underlay.run(ctx, network, "underlay", nil, []string{"ip", "link", "delete", h.wireName()}) // most have none
 	}
 	h.Holder = nil
 	return h.record()
@@ -245,6 +246,9 @@ func (h *localHost) record() error {
 // linkName is the name of the host's end in the underlay.
 func (h *localHost) linkName() string { return "to-" + strconv.Itoa(h.Number) }
 
+// wireName is the name of the host's end of the wire.
+func (h *localHost) wireName() string { return "wire-" + strconv.Itoa(h.Number) }
+
 // mac is fixed: after a power-off the neighbours still know it.
 func (h *localHost) mac() string { return fmt.Sprintf("02:99:00:00:00:%02x", h.Number) }
 
@@ -254,6 +258,12 @@ func (h *localHost) link(ctx context.Context) error {
 		"link add " + h.linkName() + " type veth peer name eth0 address " + h.mac() + " netns " + strconv.Itoa(h.Holder.Pid),
 		"link set " + h.linkName() + " master " + underlayBridge + " up",
 	}, "\n")
+	if h.Options.Wire {
+		batch += "\n" + strings.Join([]string{
+			"link add " + h.wireName() + " type veth peer name " + WireLink + " netns " + strconv.Itoa(h.Holder.Pid),
+			"link set " + h.wireName() + " master " + wireBridge + " up",
+		}, "\n")
+	}
 	_, err := h.underlay.run(ctx, network, "underlay", strings.NewReader(batch), []string{"ip", "-batch", "-"})
 	if err != nil {
 		return fmt.Errorf("linking host %s to the underlay: %w", h.Name(), err)

@@ -97,7 +97,7 @@ func (l *Lab) dockerView(ctx context.Context) view {
 		w := wish{Switch: n.Options["ovn.switch"], Router: n.Options["ovn.router"], Role: n.Options["ovn.role"]}
 		for _, c := range n.IPAM.Config {
 			pool, err := netip.ParsePrefix(c.Subnet)
-			if err != nil {
+			if err != nil || pool.Bits() == 0 {
 				continue // no pool: Docker gives no addresses
 			}
 			gateway, _, _ := strings.Cut(c.Gateway, "/")
@@ -105,6 +105,9 @@ func (l *Lab) dockerView(ctx context.Context) view {
 				gateway = pool.Masked().Addr().Next().String()
 			}
 			w.Subnets = append(w.Subnets, subnet{pool.Masked().String(), gateway})
+		}
+		if pool, err := netip.ParsePrefix(n.Options["ovn.subnet"]); err == nil {
+			w.Subnets = append(w.Subnets, subnet{pool.String(), pool.Addr().Next().String()})
 		}
 		v.networks[n.ID] = w.String()
 		for _, e := range n.Containers {
@@ -201,7 +204,7 @@ func (l *Lab) northView(ctx context.Context, instance string) view {
 		case row.String("type") == "router":
 			peers[row.Map("options")["router-port"]] = on[self(row)]
 			continue
-		case row.String("type") == "localport": // no endpoint's
+		case row.String("type") != "": // no endpoint's
 			continue
 		case ids["owner"] != Owner || ids["instance"] != instance:
 			continue
@@ -223,7 +226,7 @@ func (l *Lab) northView(ctx context.Context, instance string) view {
 		for id := range users(row, instance) {
 			says[id] = append(says[id], "router "+name)
 		}
-		for _, held := range slices.Concat(row.UUIDs("ports"), row.UUIDs("static_routes")) {
+		for _, held := range slices.Concat(row.UUIDs("ports"), row.UUIDs("static_routes"), row.UUIDs("nat")) {
 			of[held] = name
 		}
 	}
@@ -248,6 +251,13 @@ func (l *Lab) northView(ctx context.Context, instance string) view {
 	for _, row := range list("Logical_Router_Static_Route") {
 		for id := range users(row, instance) {
 			says[id] = append(says[id], route(of[self(row)], row.String("ip_prefix"), row.String("nexthop")))
+		}
+	}
+	for _, row := range list("NAT") {
+		for id := range users(row, instance) {
+			if row.String("type") == "snat" {
+				says[id] = append(says[id], hides(of[self(row)], row.String("external_ip")))
+			}
 		}
 	}
 	for id, all := range says {

@@ -58,7 +58,11 @@ type record struct {
 	Subnets       []subnet
 	GatewayRouter string `json:"gateway_router"`
 	Exit          []string
-	Transit       *struct {
+	Uplink        *struct {
+		Switch, Address string
+		NextHop         string `json:"next_hop"`
+	}
+	Transit *struct {
 		Switch              string
 		GatewayRouter       string `json:"gateway_router"`
 		Gateways, Addresses []string
@@ -75,6 +79,11 @@ func place(router, address, on string) string { return router + " has " + addres
 func route(router, to, via string) string {
 	via, _, _ = strings.Cut(via, "/")
 	return router + " sends " + to + " to " + via
+}
+
+func hides(router, behind string) string {
+	behind, _, _ = strings.Cut(behind, "/")
+	return router + " hides what leaves behind " + behind
 }
 
 // anywhere is the prefix of a default route in the family of its next hop.
@@ -108,10 +117,17 @@ func (r record) wiring() string {
 	for _, a := range w.gateways() {
 		all = append(all, place(router, a, w.on()))
 	}
+	if u := r.Uplink; u != nil {
+		all = append(all, place(router, u.Address, u.Switch), route(router, anywhere(u.NextHop), u.NextHop), hides(router, u.Address))
+	}
 	for _, a := range r.Exit {
 		all = append(all, place(router, a, "ls-join"))
-		if r.Transit == nil { // which is the way out otherwise
-			all = append(all, route(router, anywhere(a), "100.64.0.1"))
+		if r.Transit == nil && r.Uplink == nil { // which is the way out otherwise
+			host := "100.64.0.1"
+			if isSix(a) {
+				host = "fd64::1"
+			}
+			all = append(all, route(router, anywhere(a), host))
 		}
 	}
 	if r.Transit == nil {

@@ -47,6 +47,7 @@ var (
 	// Nothing of the way out is left once nobody needs it: not on the host, not in OVN.
 	_ = AfterEach(func(ctx SpecContext) {
 		l.Clean(ctx)
+		_, _ = l.Docker(ctx, "network", "rm", "bridged") // of a spec that has failed midway
 		lab.Soon(ctx, func(g Gomega) { g.Expect(left(ctx)).To(BeEmpty()) })
 	}, suite.Hang, OncePerOrdered)
 )

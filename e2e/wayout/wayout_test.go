@@ -60,6 +60,49 @@ var _ = Describe("a network with a router", Label("wayout"), func() {
 		l.Agree(ctx)
 	}, suite.Hang)
 
+	It("keeps its containers' addresses outside when it is told so", func(ctx SpecContext) {
+		l.Network(ctx, lab.Net{
+			Name: "transit-net", Subnet: "192.168.100.0/24", Gateway: "192.168.100.1", Switch: "ls-transit",
+			Options: []string{"ovn.role=transit", "ovn.external_gateway=192.168.100.1", "ovn.nat=none"},
+		})
+		vpc := routed("vpc", "10.1.0.0/24")
+		vpc.Options = append(vpc.Options, "ovn.transit_network=transit-net")
+		l.Network(ctx, vpc)
+		own := routed("own", "10.0.0.0/24")
+		own.Options = append(own.Options, "ovn.nat=none")
+		l.Network(ctx, own)
+		outside.Must(ctx, "ip", "route", "add", "10.0.0.0/15", "via", l.Address())
+		DeferCleanup(func(ctx SpecContext) { outside.Must(ctx, "ip", "route", "delete", "10.0.0.0/15") })
+		l.Container(ctx, "v1", "vpc")
+		l.Container(ctx, "o1", "own", "-p", "8080:80")
+		reaches(ctx, "o1")
+		Expect(caller(ctx)).To(Equal(l.AddressOf(ctx, "o1", "own")))
+		Expect(fetch(ctx, "v1", "http://"+outside.Address()+":9000/")).To(Equal("a page outside"))
+		Expect(caller(ctx)).To(Equal(l.AddressOf(ctx, "v1", "vpc")))
+		By("where nobody gets in by them")
+		_, err := outside.Run(ctx, "curl", "-sf", "--max-time", "2", "http://"+l.AddressOf(ctx, "o1", "own")+"/")
+		Expect(err).To(HaveOccurred())
+		l.Agree(ctx)
+	}, suite.Hang)
+
+	It("translates what its containers send, whatever others with their addresses have sent", func(ctx SpecContext) {
+		n := routed("own", "10.0.0.0/24")
+		for _, nat := range []string{"none", "host", "none"} {
+			n.Options = []string{"ovn.router=lr-own", "ovn.nat=" + nat}
+			l.Network(ctx, n)
+			l.Container(ctx, "o1", "own")
+			// Pings of one process number are one connection to the kernel.
+			for range 5 {
+				if nat == "host" {
+					l.Ping(ctx, "o1", outside.Address())
+				} else {
+					unreachable(ctx, "o1", outside.Address())
+				}
+			}
+			l.Clean(ctx)
+		}
+	}, suite.Hang)
+
 	It("has no way out and none in when it is internal, and keeps its neighbours", func(ctx SpecContext) {
 		l.Network(ctx, routed("open", "10.0.0.0/24"))
 		inside := routed("inside", "10.1.0.0/24", "--internal")

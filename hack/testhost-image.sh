@@ -13,7 +13,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 out=$top/build/testhost
 
 packages=docker.io,docker-compose,containerd,runc,openvswitch-switch,ovn-central,ovn-host
-packages+=,iproute2,iptables,ethtool,iputils-ping,tini,busybox-static,curl,procps,jq,kmod,ca-certificates
+packages+=,iproute2,iptables,ethtool,iputils-ping,tini,busybox-static,curl,procps,jq,kmod,ca-certificates,isc-dhcp-client
 case $suite in
 bookworm) ;;
 *) packages+=,docker-cli ;; # a package of its own from trixie on

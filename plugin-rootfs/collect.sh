@@ -27,11 +27,13 @@ done
 # is in libraries that they open. The lock that the older one's writers take turns with is the host's.
 for way in nft legacy; do
 	for action in save restore; do
-		ln -s "xtables-$way-multi" "$rootfs/usr/bin/iptables-$way-$action"
+		for family in ip ip6; do
+			ln -s "xtables-$way-multi" "$rootfs/usr/bin/${family}tables-$way-$action"
+		done
 	done
 done
 for extension in addrtype conntrack standard tcp udp sctp MASQUERADE DNAT NAT; do
-	for library in /usr/lib/*/xtables/libxt_$extension.so /usr/lib/*/xtables/libipt_$extension.so; do
+	for library in /usr/lib/*/xtables/libxt_$extension.so /usr/lib/*/xtables/libip[t6]*_$extension.so; do
 		[ ! -e "$library" ] || put "$library"
 	done
 done

@@ -102,6 +102,14 @@ boot_order() {
 	say "Docker starts after Open vSwitch from the next boot on"
 }
 
+# folders notes which of the daemons' folders this host has not had before, so that they are the ones to go.
+folders() {
+	local folder
+	for folder in openvswitch ovn; do
+		[ -e "/run/$folder" ] || made_add "run-$folder"
+	done
+}
+
 install_command() {
 	cmp -s "$binary" "$command" && return
 	# Beside and renamed: the file in place may be running.
@@ -113,6 +121,7 @@ install_command() {
 
 check
 "$root/hack/deps.sh" run
+folders
 ovs
 "$root/hack/images.sh"
 "$root/hack/build.sh"

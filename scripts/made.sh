@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The list of what the installer has made on this host, so that taking it back never guesses. Sourced, never run.
-# One word per line: ovs, dropin, binary, gwbridge, quick-start.
+# One word per line: ovs, dropin, binary, gwbridge, run-openvswitch, run-ovn, quick-start.
 
 made_dir=/var/lib/ovs-container-network-install
 made_file=$made_dir/made

@@ -135,6 +135,11 @@ links() {
 	done
 }
 
+# folder removes a folder of the daemons that was not there before and has nothing in it any more.
+folder() {
+	! made "run-$1" || rmdir --ignore-fail-on-non-empty "/run/$1" 2>/dev/null || true
+}
+
 stop_ovs() {
 	made ovs || return 0
 	if [ -n "$(vsctl list-br 2>/dev/null)" ]; then
@@ -147,7 +152,7 @@ stop_ovs() {
 		# --cleanup: the userspace datapath leaves its devices behind otherwise.
 		ovs-appctl --timeout=10 -t ovs-vswitchd exit --cleanup 2>/dev/null || true
 		quietly /usr/share/openvswitch/scripts/ovs-ctl stop
-		rmdir --ignore-fail-on-non-empty /run/openvswitch 2>/dev/null || true
+		folder openvswitch
 		say "stopped Open vSwitch"
 	fi
 	made_drop ovs
@@ -166,7 +171,7 @@ if have ovs-vsctl && vsctl show >/dev/null 2>&1; then
 fi
 links
 rm -rf /run/$name
-rmdir --ignore-fail-on-non-empty /run/ovn 2>/dev/null || true
+folder ovn
 [ -z "$runtime" ] || exit 0
 
 if made gwbridge; then
@@ -189,6 +194,8 @@ if made binary; then
 	say "removed /usr/local/bin/$name"
 fi
 stop_ovs
+made_drop run-openvswitch
+made_drop run-ovn
 made_drop quick-start
 if [ -n "$purge" ]; then
 	images=$(docker image ls -aq --filter "label=$image_label" | sort -u)

@@ -217,6 +217,32 @@ func TestAddressAgainWhileAway(t *testing.T) {
 	})
 }
 
+// A removal has failed, and the next container gets the address: it has its port,
+// and with it traffic, when Docker is answered.
+func TestAddressOfAFailedRemoval(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plugin) {
+		p.ok(t, "CreateNetwork", network(1, "ls"))
+		p.ok(t, "CreateNetwork", network(2, "ls"))
+		for i := range 2 { // in the same network, and in another one of the switch
+			p.ok(t, "CreateEndpoint", endpoint(1, 10+i, 2))
+			p.onRun(func(_ context.Context, program string, ops [][]string) error {
+				if program == "ovn-nbctl" && ops[0][0] == "lsp-del" {
+					p.onRun(nil)
+					return refused(program, "some defect")
+				}
+				return nil
+			})
+			p.fails(t, "tried again", "DeleteEndpoint", endpoint(1, 10+i, 2))
+			p.ok(t, "CreateEndpoint", endpoint(1+i, 20+i, 2))
+			if e, _ := p.records.Endpoints.Get(id(20 + i)); e.Data.Deferred {
+				t.Error("the endpoint is deferred")
+			}
+			p.tidy(t)
+			p.ok(t, "DeleteEndpoint", endpoint(1+i, 20+i, 2))
+		}
+	})
+}
+
 // Docker gives an address again only after it has removed the endpoint that had
 // it: of one that is still there we were not told. On the switch of another
 // network an address that a living endpoint has is an error.

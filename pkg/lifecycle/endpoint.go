@@ -26,7 +26,7 @@ func (r *Records) lockEndpoint(ctx context.Context, id string) (func(), error) {
 // answer, its logical switch port is deferred. What cannot be taken back after a
 // failure is stored as "deleting".
 func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.Endpoint) (topology.Endpoint, error) {
-	r.evict(ctx, e) // before the lock: nobody holds two
+	r.evict(ctx, n, e) // before the lock: nobody holds two
 	unlock, err := r.lockEndpoint(ctx, e.ID)
 	if err != nil {
 		return e, err
@@ -206,18 +206,17 @@ func (r *Records) ofRouter(ctx context.Context, n topology.Network, addresses []
 // addresses only because its removal has not reached the northbound database.
 func (r *Records) leaving(n topology.Network, addresses []netip.Prefix) bool {
 	for _, other := range r.Endpoints.List() {
-		if other.Phase != store.Deleting {
-			continue
-		}
-		on, ok := r.Networks.Get(other.Data.NetworkID)
-		if !ok || on.Data.NB != n.NB || on.Data.Switch() != n.Switch() {
-			continue
-		}
-		if share(other.Data.Addresses, addresses) {
+		if r.leaves(other, n) && share(other.Data.Addresses, addresses) {
 			return true
 		}
 	}
 	return false
+}
+
+// leaves reports whether the endpoint is being removed from the network's switch.
+func (r *Records) leaves(e store.Record[topology.Endpoint], n topology.Network) bool {
+	on, ok := r.Networks.Get(e.Data.NetworkID)
+	return ok && e.Phase == store.Deleting && on.Data.NB == n.NB && on.Data.Switch() == n.Switch()
 }
 
 // share reports whether an address is in both lists.

@@ -288,16 +288,26 @@ func (r *Records) CollectNetwork(ctx context.Context, n topology.Network) error 
 	return r.removeFromNorth(ctx, n, true)
 }
 
-// evict removes the endpoints of the network that hold an address of the new
-// one. Docker gives an address again only after it has removed the endpoint
-// that had it: they are left from a time when nobody told us.
-func (r *Records) evict(ctx context.Context, e topology.Endpoint) {
+// evict removes the endpoints that hold an address of the new one. Docker gives
+// an address again only after it has removed the endpoint that had it: in the
+// network they are left from a time when nobody told us, and on the switch from
+// a removal that failed. That one would keep the new port waiting, and its
+// container without traffic, until the removal is tried again.
+func (r *Records) evict(ctx context.Context, n topology.Network, e topology.Endpoint) {
 	for id, other := range r.Endpoints.List() {
-		if id == e.ID || other.Data.NetworkID != e.NetworkID || other.Phase != store.Ready || !share(other.Data.Addresses, e.Addresses) {
+		if id == e.ID || !share(other.Data.Addresses, e.Addresses) {
 			continue
 		}
-		err := r.Detach(ctx, id)
-		r.Log.Warn("removed an endpoint that Docker has removed before, for its address is given to another",
-			zap.String("endpoint", id), zap.String("for", e.ID), zap.Error(err))
+		switch {
+		case other.Phase == store.Ready && other.Data.NetworkID == e.NetworkID:
+			err := r.Detach(ctx, id)
+			r.Log.Warn("removed an endpoint that Docker has removed before, for its address is given to another",
+				zap.String("endpoint", id), zap.String("for", e.ID), zap.Error(err))
+		case r.leaves(other, n) && !r.Outages.Down(n.NB):
+			if err := r.Detach(ctx, id); err != nil {
+				r.Log.Warn("an endpoint whose address is given to another could not be removed yet",
+					zap.String("endpoint", id), zap.String("for", e.ID), zap.Error(err))
+			}
+		}
 	}
 }

@@ -66,7 +66,7 @@ func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.End
 	}
 	var reason error
 	if e.Deferred, reason, err = r.attach(ctx, n, e); err == nil && !e.Deferred {
-		if err = r.float(ctx, n, e); !r.FailWhenDown && ctx.Err() == nil && (isAway(err) || errors.Is(err, topology.ErrNoRouter)) {
+		if e, err = r.float(ctx, n, e); !r.FailWhenDown && ctx.Err() == nil && (isAway(err) || errors.Is(err, topology.ErrNoRouter)) {
 			e.Deferred, reason, err = true, err, nil
 		}
 	}
@@ -251,7 +251,7 @@ func (r *Records) remove(ctx context.Context, n topology.Network, e topology.End
 	if north {
 		both.Go(func() {
 			atNorth = r.onNorth(ctx, n.NB, func(ctx context.Context) error { return r.Run.Undo(ctx, lanes.North) })
-			if e.FloatingIP.IsValid() {
+			if e.FloatingIP.IsValid() || e.Outside.IsValid() || n.Apart {
 				atNorth = errors.Join(atNorth, r.unfloat(ctx, n.NB, e.ID))
 			}
 		})
@@ -297,7 +297,8 @@ func (r *Records) Complete(ctx context.Context, id string) error {
 	}); err != nil {
 		return fmt.Errorf("making the port of endpoint %q: %w", id, err)
 	}
-	if err := r.float(ctx, n, e); err != nil {
+	e, err = r.float(ctx, n, e)
+	if err != nil {
 		return fmt.Errorf("completing endpoint %q: %w", id, err)
 	}
 	e.Deferred = false

@@ -6,33 +6,43 @@ import (
 	"net/netip"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
-// float gives the endpoint the floating address that it asked for.
-func (r *Records) float(ctx context.Context, n topology.Network, e topology.Endpoint) error {
-	if !e.FloatingIP.IsValid() {
-		return nil
+// float gives the endpoint the floating address that it asked for, and the one
+// outside that its network may be led out with.
+func (r *Records) float(ctx context.Context, n topology.Network, e topology.Endpoint) (topology.Endpoint, error) {
+	if !e.FloatingIP.IsValid() && !n.Apart {
+		return e, nil
 	}
-	return r.onNorth(ctx, n.NB, func(ctx context.Context) error {
+	err := r.onNorth(ctx, n.NB, func(ctx context.Context) error {
 		for try := 1; ; try++ {
 			seen, err := r.lookToFloat(ctx, n)
 			if err != nil {
 				return err
 			}
-			p, err := n.Float(e, seen)
+			given, p, err := n.Outside(e, seen)
+			if err == nil && e.FloatingIP.IsValid() {
+				p, err = n.Float(e, seen)
+			}
 			if err != nil {
 				return err
 			}
 			err = r.Run.Apply(ctx, oneWay(p))
 			switch {
 			case err == nil:
+				e = given
 				return nil
-			case !r.again(ctx, try, err):
+			case r.again(ctx, try, err):
+			case e.FloatingIP.IsValid():
 				return fmt.Errorf("giving ovn.floating_ip %q to the endpoint: %w", e.FloatingIP, err)
+			default:
+				return fmt.Errorf("giving the endpoint address %s to lead out with: %w", given.Outside, err)
 			}
 		}
 	})
+	return e, err
 }
 
 func (r *Records) lookToFloat(ctx context.Context, n topology.Network) (ovn.Seen, error) {
@@ -58,13 +68,14 @@ func (r *Records) unfloat(ctx context.Context, nb, endpoint string) error {
 			err = r.Run.Apply(ctx, oneWay(topology.Unfloat(nb, endpoint, ovn.ReadRouting(results))))
 		}
 		if err != nil {
-			return fmt.Errorf("taking the floating address of endpoint %q back: %w", endpoint, err)
+			return fmt.Errorf("taking the addresses that endpoint %q has outside back: %w", endpoint, err)
 		}
 		return nil
 	})
 }
 
-// Refloat gives an endpoint that is complete the floating address of its record.
+// Refloat gives an endpoint that is complete the floating address of its record, and
+// its address outside.
 func (r *Records) Refloat(ctx context.Context, id string) error {
 	unlock, err := r.lockEndpoint(ctx, id)
 	if err != nil {
@@ -79,5 +90,14 @@ func (r *Records) Refloat(ctx context.Context, id string) error {
 	if err != nil {
 		return nil // its removal has begun
 	}
-	return r.float(ctx, n, have.Data)
+	e, err := r.float(ctx, n, have.Data)
+	if err != nil || e.Outside == have.Data.Outside {
+		return err
+	}
+	r.recall(&e, n.Reached(e)...) // its record was lost, and what led there was not known to be its
+	if err := r.putEndpoint(e, store.Ready); err != nil || len(e.Ports) == 0 {
+		return err
+	}
+	_, err = r.leadPorts(ctx)
+	return err
 }

@@ -43,7 +43,7 @@ func (r *Records) wayOut() topology.Out {
 
 // leadAll is LeadOut with its lock held.
 func (r *Records) leadAll(ctx context.Context, out topology.Out) (done bool, conflicts map[netip.Prefix]error, err error) {
-	asked := led{routes: maps.Clone(out.Routes), in: out.In, six: out.Six()}
+	asked := led{routes: maps.Clone(out.Routes), apart: maps.Clone(out.Apart), in: out.In, six: out.Six()}
 	six := r.Host.IPv6 && (asked.six || r.led == nil || r.led.six) // or there is nothing of it to take away
 	r.led = nil
 	seen, err := r.lookAtWayOut(ctx, six)
@@ -64,7 +64,7 @@ func (r *Records) leadAll(ctx context.Context, out topology.Out) (done bool, con
 // led is what this host was last brought to.
 type led struct {
 	routes    map[netip.Prefix]netip.Addr
-	in        map[netip.Prefix]bool
+	in, apart map[netip.Prefix]bool
 	conflicts map[netip.Prefix]error
 	six       bool
 }
@@ -78,7 +78,7 @@ func (r *Records) leadPorts(ctx context.Context) (conflicts map[netip.Prefix]err
 	}
 	defer unlock()
 	out := r.wayOut()
-	if r.led == nil || len(out.Routes) == 0 || !maps.Equal(out.Routes, r.led.routes) || !maps.Equal(out.In, r.led.in) {
+	if r.led == nil || out.Idle() || !maps.Equal(out.Routes, r.led.routes) || !maps.Equal(out.In, r.led.in) || !maps.Equal(out.Apart, r.led.apart) {
 		_, conflicts, err := r.leadAll(ctx, out)
 		return conflicts, err
 	}
@@ -101,9 +101,9 @@ func (r *Records) leadOut(ctx context.Context, n topology.Network) error {
 		return nil
 	}
 	_, conflicts, err := r.LeadOut(ctx)
-	for _, s := range n.Subnets {
+	for _, s := range n.LedBy() {
 		if !n.LeadsIn() { // there is another way out; Publish tells who needs this one
-			err = errors.Join(err, conflicts[s.Pool])
+			err = errors.Join(err, conflicts[s])
 		}
 	}
 	return err
@@ -223,10 +223,11 @@ func (r *Records) turn(ctx context.Context, id string, ports []topology.Port) {
 // cut ends the connections that lead to the endpoint.
 func (r *Records) cut(ctx context.Context, e topology.Endpoint) {
 	var flows []firewall.Flow
+	n, _ := r.Networks.Get(e.NetworkID)
 	for _, p := range e.Ports {
-		for _, a := range e.Addresses {
-			if p.Protocol == topology.UDP && p.LeadsTo(a.Addr()) {
-				flows = append(flows, firewall.Flow{From: netip.AddrPortFrom(a.Addr(), p.Container)})
+		for _, a := range n.Data.Reached(e) {
+			if p.Protocol == topology.UDP && p.LeadsTo(a) {
+				flows = append(flows, firewall.Flow{From: netip.AddrPortFrom(a, p.Container)})
 			}
 		}
 	}
@@ -255,8 +256,9 @@ func (r *Records) turnOut(ctx context.Context, flows []firewall.Flow) {
 // conflict returns why this host cannot lead to the endpoint.
 func (r *Records) conflict(id string, conflicts map[netip.Prefix]error) error {
 	have, _ := r.Endpoints.Get(id)
-	for _, a := range have.Data.Addresses {
-		if err := conflicts[a.Masked()]; err != nil {
+	n, _ := r.Networks.Get(have.Data.NetworkID)
+	for _, s := range n.Data.LedBy() {
+		if err := conflicts[s]; err != nil {
 			return err
 		}
 	}
@@ -345,8 +347,9 @@ func (r *Records) RecallPorts(ctx context.Context) error {
 	}
 	recorded := map[netip.Addr]bool{}
 	for _, e := range r.attached() {
-		for _, a := range e.Addresses {
-			recorded[a.Addr()] = true
+		n, _ := r.Networks.Get(e.NetworkID)
+		for _, a := range n.Data.Reached(e) {
+			recorded[a] = true
 		}
 	}
 	for _, rules := range filters {
@@ -361,10 +364,11 @@ func (r *Records) RecallPorts(ctx context.Context) error {
 	return nil
 }
 
-// recall gives an endpoint that has lost its record the ports that it had.
-func (r *Records) recall(e *topology.Endpoint) {
-	for _, a := range e.Addresses {
-		ports, known := r.recalled.LoadAndDelete(a.Addr())
+// recall gives an endpoint that has lost its record the ports that led to it, by the
+// addresses that the host reaches it by.
+func (r *Records) recall(e *topology.Endpoint, at ...netip.Addr) {
+	for _, a := range at {
+		ports, known := r.recalled.LoadAndDelete(a)
 		if !known {
 			continue
 		}

@@ -203,7 +203,9 @@ func (r *Records) Adopt(ctx context.Context, e topology.Endpoint) (bool, error) 
 	if _, err := r.Network(e.NetworkID); err != nil {
 		return false, err
 	}
-	r.recall(&e)
+	for _, a := range e.Addresses {
+		r.recall(&e, a.Addr())
+	}
 	err = r.holdAddresses(e)
 	if err == nil {
 		err = r.putEndpoint(e, store.Ready)

@@ -213,12 +213,19 @@ func (c *Change) RouterPortInsert(on Ref, p RouterPort, mac string, networks []n
 // LinkInsert makes a switch's port of type router, the other end of a router
 // port. Its addresses are spelled out, "MAC IP…", where "router" would do for
 // OVN: ovn-nbctl refuses to give them to another port of the switch only then.
+// Without networks they are "router".
 func (c *Change) LinkInsert(on Ref, name SwitchPort, peer RouterPort, mac string, networks []netip.Prefix, ids map[string]string) {
 	link := c.insert("Logical_Switch_Port", map[string]any{
 		"name": string(name), "type": "router", "addresses": linkAddress(mac, networks),
 		"options": ovsdb.Map(map[string]string{"router-port": string(peer)}), "external_ids": ovsdb.Map(ids),
 	})
 	c.mutate("Logical_Switch", on, ovsdb.Add("ports", ovsdb.Set(link.value)))
+}
+
+// LinkFollows has a link's addresses be those of its peer, and of NAT rules with a
+// MAC address of their own.
+func (c *Change) LinkFollows(l LinkRow) {
+	c.ops = append(c.ops, ovsdb.Update("Logical_Switch_Port", l.UUID, map[string]any{"addresses": linkAddress("", nil)}))
 }
 
 // LocalportInsert makes a switch's port that every chassis binds to an interface
@@ -261,6 +268,17 @@ func (c *Change) NATInsert(on Ref, kind string, external netip.Addr, logical str
 	c.mutate("Logical_Router", on, ovsdb.Add("nat", ovsdb.Set(rule.value)))
 }
 
+// DistributedInsert gives a logical switch port an external address of its own, with
+// a MAC address of its own, which its own chassis translates and answers for
+// (ovn-nb(5), NAT, logical_port and external_mac).
+func (c *Change) DistributedInsert(on Ref, external, logical netip.Addr, port SwitchPort, mac string, ids map[string]string) {
+	rule := c.insert("NAT", map[string]any{
+		"type": "dnat_and_snat", "external_ip": external.String(), "logical_ip": logical.String(),
+		"logical_port": string(port), "external_mac": mac, "external_ids": ovsdb.Map(ids),
+	})
+	c.mutate("Logical_Router", on, ovsdb.Add("nat", ovsdb.Set(rule.value)))
+}
+
 // PolicyInsert makes a routing policy (ovn-nb(5), Logical_Router_Policy); the one
 // with the highest priority that matches decides.
 func (c *Change) PolicyInsert(on Ref, priority int, match, action string, ids map[string]string) {
@@ -296,7 +314,7 @@ func (c *Change) DropInsert(on Ref, match string, ids map[string]string) {
 // RouterPortNetworks sets the addresses of a router port and of its link.
 func (c *Change) RouterPortNetworks(p RouterPortRow, link *LinkRow, networks []netip.Prefix) {
 	c.ops = append(c.ops, ovsdb.Update("Logical_Router_Port", p.UUID, map[string]any{"networks": texts(networks)}))
-	if link != nil {
+	if link != nil && !link.Follows() {
 		c.ops = append(c.ops, ovsdb.Update("Logical_Switch_Port", link.UUID, map[string]any{"addresses": linkAddress(p.MAC, networks)}))
 	}
 }
@@ -380,6 +398,9 @@ func (c *Change) remove(table, uuid, column string, refs []string) {
 }
 
 func linkAddress(mac string, networks []netip.Prefix) string {
+	if len(networks) == 0 {
+		return peerAddresses
+	}
 	text := mac
 	for _, n := range networks {
 		text += " " + n.Addr().String()

@@ -2,6 +2,7 @@ package ovn
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -57,6 +58,15 @@ type LinkRow struct {
 	Peer      RouterPort
 	Addresses []string
 }
+
+// peerAddresses is what a link has for its addresses when they are those of its peer
+// (ovn-nb(5), Logical_Switch_Port, addresses, "router"). Only then does the switch
+// know those of the router's distributed NAT rules too (northd.c,
+// build_lswitch_ip_unicast_lookup).
+const peerAddresses = "router"
+
+// Follows reports whether the link's addresses are those of its peer.
+func (l LinkRow) Follows() bool { return slices.Contains(l.Addresses, peerAddresses) }
 
 // LocalnetRow is a logical switch port that leads to a physical network.
 type LocalnetRow struct {

@@ -10,14 +10,18 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
-// restoreFloating gives endpoints their floating addresses again, and has records
+// restoreFloating gives endpoints their floating addresses and those outside again, and has records
 // that were rebuilt say those that there are: Docker does not tell.
 func (r *Reconciler) restoreFloating(ctx context.Context, seen observed) []error {
 	have := map[string]ovn.NATRow{} // by endpoint
+	outside := map[string]int{}     // rules, by endpoint
 	for _, north := range seen.north {
 		for _, rule := range north.NATs {
 			if id := topology.Floating(rule); id != "" {
 				have[id] = rule
+			}
+			if _, id := topology.OutsideOf(rule); id != "" {
+				outside[id]++
 			}
 		}
 	}
@@ -41,6 +45,13 @@ func (r *Reconciler) restoreFloating(ctx context.Context, seen observed) []error
 				continue
 			}
 			r.note(repaired, "floating address %s of endpoint %.12s", asked, id)
+		}
+		if n.Data.Apart && (outside[id] < len(e.Data.Addresses) || !e.Data.Outside.IsValid()) {
+			if err := r.Records.Refloat(ctx, id); err != nil {
+				all = append(all, fmt.Errorf("restoring the address that endpoint %q leads out with: %w", id, err))
+				continue
+			}
+			r.note(repaired, "the address outside of endpoint %.12s", id)
 		}
 	}
 	return all

@@ -305,7 +305,8 @@ func (r *Reconciler) collectOrphans(ctx context.Context, gone func(network, endp
 			}
 		}
 		for _, rule := range north.NATs {
-			if id, ok := orphan(rule.ExternalIDs); ok && topology.Floating(rule) != "" && rule.ExternalIDs["host"] == host {
+			_, outside := topology.OutsideOf(rule)
+			if id, ok := orphan(rule.ExternalIDs); ok && (outside != "" || topology.Floating(rule) != "") && rule.ExternalIDs["host"] == host {
 				at[id] = nb
 			}
 		}

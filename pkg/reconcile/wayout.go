@@ -25,9 +25,9 @@ func (r *Reconciler) restoreWayOut(ctx context.Context) error {
 	}
 	for _, n := range r.Records.Known() {
 		var why error
-		for _, s := range n.Subnets {
+		for _, s := range n.LedBy() {
 			if n.NeedsHost() && !n.LeadsIn() {
-				why = errors.Join(why, conflicts[s.Pool])
+				why = errors.Join(why, conflicts[s])
 			}
 		}
 		r.unsettled(onHost, n.ID, why)

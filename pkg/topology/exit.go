@@ -132,6 +132,7 @@ func (w *wiring) exit(r routerAt) error {
 	if err := w.meet(r, w.n.Exit, w.uses(w.n.Exit)); err != nil {
 		return err
 	}
+	w.apart(r)
 	for _, a := range w.n.Exit {
 		w.exitRoute(r, hostOn(a.Addr()).Addr())
 	}

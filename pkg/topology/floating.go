@@ -85,12 +85,12 @@ func (n Network) Float(e Endpoint, seen ovn.Seen) (plan.Plan, error) {
 	return w.c.Plan(), nil
 }
 
-// Unfloat returns what takes floating addresses from the endpoint.
+// Unfloat returns what takes floating addresses, and those outside, from the endpoint.
 func Unfloat(nb, endpoint string, seen ovn.Seen) plan.Plan {
 	c := ovn.NewChange(nb)
 	for _, r := range seen.Routers {
 		for _, rule := range seen.NATsOf(r) {
-			if Floating(rule) == endpoint {
+			if _, of := OutsideOf(rule); of == endpoint || Floating(rule) == endpoint {
 				c.NATsDelete(r, rule.UUID)
 			}
 		}
@@ -102,6 +102,9 @@ func Unfloat(nb, endpoint string, seen ovn.Seen) plan.Plan {
 // other rule.
 func Floating(rule ovn.NATRow) string {
 	if rule.ExternalIDs["owner"] != Owner || rule.Type != dnatAndSNAT {
+		return ""
+	}
+	if _, of := OutsideOf(rule); of != "" {
 		return ""
 	}
 	return rule.ExternalIDs["endpoint_id"]

@@ -28,6 +28,7 @@ type example struct {
 	opts   []string
 	bridge *ovs.BridgeRow // that is there already
 	after  []string       // examples whose networks are there already
+	space  string         // of the plugin's IPAM driver
 }
 
 const (
@@ -68,6 +69,7 @@ var examples = []example{
 	{name: "router-dual", subnet: "10.0.0.0/24 fd00:10::/64", opts: []string{"ovn.switch=ls-web", "ovn.router=lr-app", "dhcp=ovn", nb, sb}},
 	{name: "transit-dual", subnet: "192.168.100.0/24 fd00:100::/64", opts: []string{"ovn.role=transit", "ovn.switch=ls-transit", "ovn.external_gateway=192.168.100.1", nb, sb}},
 	{name: "vpc-dual", subnet: "10.0.0.0/24 fd00:10::/64", opts: []string{"ovn.switch=ls-vpc-a", "ovn.router=lr-vpc-a", "ovn.transit_network=ls-transit", nb, sb}, after: []string{"transit-dual"}},
+	{name: "router-tenant", subnet: "10.0.0.0/24", opts: []string{"tenant_id=tenant-a", "ovn.switch=ls-web", "ovn.router=lr-app", nb, sb}, space: topology.AddressSpace},
 }
 
 // One file an example: what creating the network on a fresh host runs, what
@@ -120,6 +122,14 @@ func script(t *testing.T, e example) string {
 		b.WriteString("# " + part.title + "\n" + part.plan.String())
 		b.WriteString("# " + part.title + ", taken back\n" + part.back.String() + "\n")
 	}
+	if n.Apart {
+		given, p, err := n.Outside(endpoint, w.look(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		endpoint = given
+		b.WriteString("# a container's address outside\n" + p.String() + "\n")
+	}
 	if n.NeedsHost() {
 		endpoint.Ports = []topology.Port{{Protocol: topology.TCP, HostPort: 8080, Container: 80}}
 		docker := firewall.Rules{}
@@ -151,6 +161,7 @@ func (e example) network(t *testing.T) (topology.Network, plan.Plan, error) {
 		n.ID = strings.Repeat(fmt.Sprintf("%x", slices.IndexFunc(examples, func(o example) bool { return o.name == e.name })), 32)
 		n.Name = e.name
 	}
+	n.AddressSpace = e.space
 	if e.name == "transit" {
 		n.Name = "transit-net"
 	}

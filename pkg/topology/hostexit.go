@@ -26,6 +26,7 @@ type Out struct {
 	Routes   map[netip.Prefix]netip.Addr // subnets, and the routers that they are behind
 	In       map[netip.Prefix]bool       // subnets that have another way out, and get only what is published
 	Bare     map[netip.Prefix]bool       // subnets whose packets leave with their own source addresses
+	Apart    map[netip.Prefix]bool       // of outside: that which endpoints are translated to
 	Ports    []Publication
 
 	six bool // there were IPv6 subnets
@@ -38,20 +39,23 @@ type Publication struct {
 }
 
 // WayOut returns what the networks, and the endpoints on them, need of the host;
-// Routes is empty when they need nothing.
+// it is idle when they need nothing.
 func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
-	out := Out{Instance: instance, Routes: map[netip.Prefix]netip.Addr{}, In: map[netip.Prefix]bool{}, Bare: map[netip.Prefix]bool{}}
-	leads := map[string]bool{}
+	out := Out{Instance: instance, Routes: map[netip.Prefix]netip.Addr{}, In: map[netip.Prefix]bool{}, Bare: map[netip.Prefix]bool{}, Apart: map[netip.Prefix]bool{}}
+	leads := map[string]Network{}
 	for _, n := range networks {
 		exit := n.exitOf()
 		if len(exit) == 0 {
 			continue
 		}
-		leads[n.ID] = true
+		leads[n.ID] = n
 		for _, s := range n.Subnets {
 			via := ofFamily(exit, s.Pool.Addr())
 			if !via.IsValid() {
 				continue // the transit network does not have it
+			}
+			if n.Apart {
+				continue
 			}
 			out.Routes[s.Pool] = via
 			switch {
@@ -61,16 +65,22 @@ func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 				out.Bare[s.Pool] = true
 			}
 		}
+		if n.Apart {
+			for _, p := range n.LedBy() {
+				out.Apart[p] = true
+			}
+		}
 		if out.MTU == 0 || n.MTU < out.MTU {
 			out.MTU = n.MTU // what the host sends must fit all
 		}
 		out.Bridge, out.Datapath = n.Bridge(), n.Datapath
 	}
 	for _, e := range endpoints {
-		for _, a := range e.Addresses {
+		n, led := leads[e.NetworkID]
+		for _, a := range n.Reached(e) {
 			for _, p := range e.Ports {
-				if leads[e.NetworkID] && p.LeadsTo(a.Addr()) {
-					out.Ports = append(out.Ports, Publication{Port: p, To: a.Addr()})
+				if led && p.LeadsTo(a) {
+					out.Ports = append(out.Ports, Publication{Port: p, To: a})
 				}
 			}
 		}
@@ -179,12 +189,14 @@ func (o *Out) Yield(seen []link.Route) map[netip.Prefix]error {
 		if r.Device == ExitLink {
 			continue
 		}
-		for _, subnet := range o.subnets() {
+		for _, subnet := range append(o.subnets(), o.apart()...) {
 			host := hostOn(subnet.Addr())
 			met := meets(r, host.Masked())
 			switch {
-			case meets(r, subnet):
+			case !o.Apart[subnet] && meets(r, subnet):
 				conflicts[subnet] = fmt.Errorf("subnet %s is routed by this host to %s already (%q): choose another --subnet, or add --internal", subnet, r.Prefix, r.Device)
+			case met && o.Apart[subnet]:
+				conflicts[subnet] = fmt.Errorf("networks of tenants with their own address spaces have no way out through this host, which routes %s (%q) where %s is needed: add --internal, or change that route", r.Prefix, r.Device, host.Masked())
 			case met:
 				conflicts[subnet] = fmt.Errorf("subnet %s cannot have a way out through this host, which routes %s (%q) where %s is needed: add --internal, or change that route", subnet, r.Prefix, r.Device, host.Masked())
 			}
@@ -198,6 +210,7 @@ func (o *Out) Yield(seen []link.Route) map[netip.Prefix]error {
 func (o *Out) Without(subnets map[netip.Prefix]error) {
 	for subnet := range subnets {
 		delete(o.Routes, subnet)
+		delete(o.Apart, subnet)
 		o.Ports = slices.DeleteFunc(o.Ports, func(p Publication) bool { return subnet.Contains(p.To) })
 	}
 }
@@ -209,24 +222,25 @@ func meets(r link.Route, subnet netip.Prefix) bool {
 
 // IPv4 returns what is left on a host without IPv6.
 func (o Out) IPv4() Out {
-	o.six, o.Routes = false, maps.Clone(o.Routes)
+	o.six, o.Routes, o.Apart = false, maps.Clone(o.Routes), maps.Clone(o.Apart)
+	delete(o.Apart, outside6)
 	maps.DeleteFunc(o.Routes, func(p netip.Prefix, _ netip.Addr) bool { return p.Addr().Is6() })
 	o.Ports = slices.DeleteFunc(slices.Clone(o.Ports), func(p Publication) bool { return p.To.Is6() })
 	return o
 }
 
-func (o Out) subnets() []netip.Prefix {
-	var all []netip.Prefix
-	for s := range o.Routes {
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
-	return all
-}
+func (o Out) subnets() []netip.Prefix { return slices.SortedFunc(maps.Keys(o.Routes), byAddress) }
+
+func (o Out) apart() []netip.Prefix { return slices.SortedFunc(maps.Keys(o.Apart), byAddress) }
+
+func byAddress(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) }
+
+// Idle reports whether nobody needs anything of the host.
+func (o Out) Idle() bool { return len(o.Routes)+len(o.Apart) == 0 }
 
 // Plan returns what the host lacks, and what it has of ours and should not.
 func (o Out) Plan(h Host, seen HostSeen) plan.Plan {
-	if len(o.Routes) == 0 {
+	if o.Idle() {
 		if seen.foreign(o.Instance) {
 			return plan.Plan{}
 		}
@@ -267,7 +281,7 @@ func (o Out) filter6(seen HostSeen) []plan.Step {
 // Six reports whether there are IPv6 subnets, or were before Yield: what they could
 // reach is guarded as long as their containers can send.
 func (o Out) Six() bool {
-	return o.six || slices.ContainsFunc(o.subnets(), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	return o.six || o.Apart[outside6] || slices.ContainsFunc(o.subnets(), func(p netip.Prefix) bool { return p.Addr().Is6() })
 }
 
 // without removes chains of ours from backends.
@@ -357,40 +371,4 @@ func (o Out) link(h Host, seen HostSeen) (port, links, links6 plan.Plan) {
 		steps6 = append(steps6, plan.Step{Target: link.Sysctl(), Ops: []plan.Op{link.Forwarding()}})
 	}
 	return port, plan.New(steps...), plan.New(append(steps6, plan.Step{Target: link.Batch(), Ops: ops6})...)
-}
-
-// Clash refuses a network whose way out through the host would be that of another
-// one with the same addresses, which a tenant of its own may have: the host has one
-// route to them.
-func (n Network) Clash(known []Network) error {
-	if !n.NeedsHost() {
-		return nil
-	}
-	for _, o := range known {
-		if o.ID == n.ID || !o.NeedsHost() {
-			continue
-		}
-		if small, large := smaller(n, o); small.MTU < minimumIPv6 && large.hasIPv6() {
-			return fmt.Errorf("mtu %d of network %.12s is less than IPv6 needs (%d), which network %.12s has, and this host leads both out by one link: give the one a larger mtu, or one of the two --internal",
-				small.MTU, small.ID, minimumIPv6, large.ID)
-		}
-		for _, s := range n.Subnets {
-			if slices.ContainsFunc(o.Subnets, func(t Subnet) bool { return s.Pool.Overlaps(t.Pool) }) {
-				return fmt.Errorf("subnet %s is also that of network %.12s, of %s, and this host cannot lead both out: add --internal, leave ovn.router out, or choose another --subnet", s.Pool, o.ID, tenantText(o.Options.TenantID))
-			}
-		}
-	}
-	return nil
-}
-
-// smaller returns two networks, that with the smaller MTU first.
-func smaller(a, b Network) (small, large Network) {
-	if a.MTU < b.MTU {
-		return a, b
-	}
-	return b, a
-}
-
-func (n Network) hasIPv6() bool {
-	return slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Pool.Addr().Is6() })
 }

@@ -63,6 +63,11 @@ func (o Out) rules(seen firewall.Rules, host netip.Prefix) firewall.Desired {
 		}
 		guard = append(guard, fmt.Sprintf("-s %s -d %s %s -p %s -j RETURN", s, alone(host.Addr()), in, icmp))
 	}
+	for _, s := range o.apart() {
+		if s.Addr().Is4() == host.Addr().Is4() {
+			source = append(source, masquerade(s))
+		}
+	}
 	guard = append(guard, "-s "+host.Masked().String()+" "+in+" -j RETURN", in+" -j DROP")
 	if host.Addr().Is4() {
 		source = append(source, "-s 127.0.0.0/8 "+out+" -j MASQUERADE")
@@ -107,7 +112,7 @@ func masquerade(subnet netip.Prefix) string { return "-s " + subnet.String() + "
 // Turned returns the connections that are older than the rules that Filter adds or takes
 // away for them.
 func (o Out) Turned(seen HostSeen) []firewall.Flow {
-	if len(o.Routes) == 0 && seen.foreign(o.Instance) {
+	if o.Idle() && seen.foreign(o.Instance) {
 		return nil
 	}
 	var all []firewall.Flow

@@ -143,7 +143,7 @@ func (w *wiring) connect(r routerAt, s switchAt, addresses []netip.Prefix, marks
 	}
 	if have.link == nil {
 		w.there(s)
-		w.c.LinkInsert(s.ref, linkName(s.name, r.name), have.port.Name, have.port.MAC, append(slices.Clone(have.port.Networks), missing...), w.row())
+		w.link(r, s, have.port.Name, have.port.MAC, append(slices.Clone(have.port.Networks), missing...))
 	}
 	return nil
 }
@@ -191,8 +191,16 @@ func (w *wiring) newPort(r routerAt, s switchAt, left *ovn.LinkRow, addresses []
 		w.made = map[ovn.RouterPort]ovn.Ref{}
 	}
 	w.made[name] = w.c.RouterPortInsert(r.ref, name, mac, addresses, rows)
-	w.c.LinkInsert(s.ref, end, name, mac, addresses, w.row())
+	w.link(r, s, name, mac, addresses)
 	return nil
+}
+
+// link makes the switch's end of a router's place there.
+func (w *wiring) link(r routerAt, s switchAt, port ovn.RouterPort, mac string, addresses []netip.Prefix) {
+	if w.n.Apart && s.name == JoinSwitch {
+		addresses = nil // those of its endpoints, too
+	}
+	w.c.LinkInsert(s.ref, linkName(s.name, r.name), port, mac, addresses, w.row())
 }
 
 // free refuses addresses that something else on the router or on the switch

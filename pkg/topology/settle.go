@@ -35,6 +35,9 @@ func (n Network) Settle(seen ovn.Seen, known []Network) (Network, error) {
 	if err != nil {
 		return n, err
 	}
+	if n, err = n.settleApart(seen, known); err != nil {
+		return n, err
+	}
 	return n.settleExit(seen)
 }
 

@@ -56,6 +56,9 @@ type Network struct {
 	// Exit are the addresses, on the join switch, of the network's router when it
 	// leads out, or is led in to, through the host.
 	Exit []netip.Prefix `json:"exit,omitempty"`
+	// Apart says that there its endpoints have addresses of their own, since a tenant
+	// with the same subnet may lead out too.
+	Apart bool `json:"apart,omitempty"`
 	// DHCP are the rows of DHCP_Options, by subnet, that the network's ports refer to.
 	DHCP map[netip.Prefix]string `json:"dhcp_options,omitempty"`
 	// Leases are the spans of addresses that the plugin's IPAM driver gives away on
@@ -113,6 +116,8 @@ type Endpoint struct {
 	// FloatingIP is an address on a provider network that is the endpoint's own
 	// there.
 	FloatingIP netip.Addr `json:"floating_ip,omitzero"`
+	// Outside is its address on the join switch, on a network that is apart.
+	Outside netip.Addr `json:"outside,omitzero"`
 	// Deferred is true while the northbound database does not have the
 	// endpoint's port because it could not be reached.
 	Deferred bool `json:"deferred,omitempty"`

@@ -302,7 +302,10 @@ func (r *Records) Complete(ctx context.Context, id string) error {
 		return fmt.Errorf("completing endpoint %q: %w", id, err)
 	}
 	e.Deferred = false
-	return r.putEndpoint(e, store.Ready)
+	if err := r.putEndpoint(e, store.Ready); err != nil {
+		return err
+	}
+	return r.moved(ctx, have.Data, e)
 }
 
 // Detach removes the endpoint. It is no error that there is none. When OVN does

@@ -95,9 +95,19 @@ func (r *Records) Refloat(ctx context.Context, id string) error {
 		return err
 	}
 	r.recall(&e, n.Reached(e)...) // its record was lost, and what led there was not known to be its
-	if err := r.putEndpoint(e, store.Ready); err != nil || len(e.Ports) == 0 {
+	if err := r.putEndpoint(e, store.Ready); err != nil {
 		return err
 	}
-	_, err = r.leadPorts(ctx)
-	return err
+	return r.moved(ctx, have.Data, e)
+}
+
+// moved has published ports lead to where the endpoint is now, whose lock is held.
+func (r *Records) moved(ctx context.Context, was, is topology.Endpoint) error {
+	if was.Outside == is.Outside || len(is.Ports) == 0 {
+		return nil
+	}
+	if _, err := r.leadPorts(ctx); err != nil {
+		return fmt.Errorf("leading the published ports of endpoint %q to %s: %w", is.ID, is.Outside, err)
+	}
+	return nil
 }

@@ -132,7 +132,6 @@ func (w *wiring) exit(r routerAt) error {
 	if err := w.meet(r, w.n.Exit, w.uses(w.n.Exit)); err != nil {
 		return err
 	}
-	w.apart(r)
 	for _, a := range w.n.Exit {
 		w.exitRoute(r, hostOn(a.Addr()).Addr())
 	}
@@ -162,7 +161,11 @@ func (w *wiring) meet(r routerAt, addresses []netip.Prefix, marks map[string]str
 	if s.row != nil && on(w.seen, r, s).port == nil {
 		w.c.SwitchPorts(*s.row) // an address is free as long as no port is added
 	}
-	return w.connect(r, s, addresses, marks)
+	if err := w.connect(r, s, addresses, marks); err != nil {
+		return err
+	}
+	w.apart(r)
+	return nil
 }
 
 // joinSwitch sees to the join switch and to the port of all hosts on it. Routers

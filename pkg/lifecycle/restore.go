@@ -200,12 +200,11 @@ func (r *Records) Adopt(ctx context.Context, e topology.Endpoint) (bool, error) 
 	if _, ok := r.Endpoints.Get(e.ID); ok || r.Removed(e.ID) {
 		return false, nil
 	}
-	if _, err := r.Network(e.NetworkID); err != nil {
+	n, err := r.Network(e.NetworkID)
+	if err != nil {
 		return false, err
 	}
-	for _, a := range e.Addresses {
-		r.recall(&e, a.Addr())
-	}
+	r.recall(&e, n.Reached(e)...) // of one that is apart Refloat does
 	err = r.holdAddresses(e)
 	if err == nil {
 		err = r.putEndpoint(e, store.Ready)

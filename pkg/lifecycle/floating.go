@@ -16,6 +16,11 @@ func (r *Records) float(ctx context.Context, n topology.Network, e topology.Endp
 	if !e.FloatingIP.IsValid() && !n.Apart {
 		return e, nil
 	}
+	return r.floatAgain(ctx, n, e)
+}
+
+// floatAgain does so for an endpoint that may have had others, which it loses.
+func (r *Records) floatAgain(ctx context.Context, n topology.Network, e topology.Endpoint) (topology.Endpoint, error) {
 	err := r.onNorth(ctx, n.NB, func(ctx context.Context) error {
 		for try := 1; ; try++ {
 			seen, err := r.lookToFloat(ctx, n)
@@ -37,8 +42,10 @@ func (r *Records) float(ctx context.Context, n topology.Network, e topology.Endp
 			case r.again(ctx, try, err):
 			case e.FloatingIP.IsValid():
 				return fmt.Errorf("giving ovn.floating_ip %q to the endpoint: %w", e.FloatingIP, err)
+			case !n.Apart:
+				return fmt.Errorf("taking address %q, which nothing leads to any more, from the endpoint: %w", e.Outside, err)
 			default:
-				return fmt.Errorf("giving the endpoint address %s to lead out with: %w", given.Outside, err)
+				return fmt.Errorf("giving the endpoint address %q to lead out with: %w", given.Outside, err)
 			}
 		}
 	})
@@ -75,7 +82,7 @@ func (r *Records) unfloat(ctx context.Context, nb, endpoint string) error {
 }
 
 // Refloat gives an endpoint that is complete the floating address of its record, and
-// its address outside.
+// its address outside, or takes that when its network is not apart any more.
 func (r *Records) Refloat(ctx context.Context, id string) error {
 	unlock, err := r.lockEndpoint(ctx, id)
 	if err != nil {
@@ -90,11 +97,11 @@ func (r *Records) Refloat(ctx context.Context, id string) error {
 	if err != nil {
 		return nil // its removal has begun
 	}
-	e, err := r.float(ctx, n, have.Data)
+	e, err := r.floatAgain(ctx, n, have.Data)
 	if err != nil || e.Outside == have.Data.Outside {
 		return err
 	}
-	r.recall(&e, n.Reached(e)...) // its record was lost, and what led there was not known to be its
+	r.recall(&e, n.Reached(e)...) // Adopt could not know
 	if err := r.putEndpoint(e, store.Ready); err != nil {
 		return err
 	}
@@ -107,7 +114,9 @@ func (r *Records) moved(ctx context.Context, was, is topology.Endpoint) error {
 		return nil
 	}
 	if _, err := r.leadPorts(ctx); err != nil {
-		return fmt.Errorf("leading the published ports of endpoint %q to %s: %w", is.ID, is.Outside, err)
+		return fmt.Errorf("leading the published ports of endpoint %q to %q: %w", is.ID, is.Outside, err)
 	}
+	r.cut(ctx, was)
+	r.turn(ctx, is.ID, is.Ports)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -223,7 +224,10 @@ func (r *Records) turn(ctx context.Context, id string, ports []topology.Port) {
 // cut ends the connections that lead to the endpoint.
 func (r *Records) cut(ctx context.Context, e topology.Endpoint) {
 	var flows []firewall.Flow
-	n, _ := r.Networks.Get(e.NetworkID)
+	n, known := r.Networks.Get(e.NetworkID)
+	if !known {
+		n.Data.Apart = e.Outside.IsValid()
+	}
 	for _, p := range e.Ports {
 		for _, a := range n.Data.Reached(e) {
 			if p.Protocol == topology.UDP && p.LeadsTo(a) {
@@ -257,8 +261,9 @@ func (r *Records) turnOut(ctx context.Context, flows []firewall.Flow) {
 func (r *Records) conflict(id string, conflicts map[netip.Prefix]error) error {
 	have, _ := r.Endpoints.Get(id)
 	n, _ := r.Networks.Get(have.Data.NetworkID)
+	at := n.Data.Reached(have.Data)
 	for _, s := range n.Data.LedBy() {
-		if err := conflicts[s]; err != nil {
+		if err := conflicts[s]; err != nil && (len(at) == 0 || slices.ContainsFunc(at, s.Contains)) {
 			return err
 		}
 	}

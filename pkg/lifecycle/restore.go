@@ -204,7 +204,10 @@ func (r *Records) Adopt(ctx context.Context, e topology.Endpoint) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	r.recall(&e, n.Reached(e)...) // of one that is apart Refloat does
+	if given, err := r.float(ctx, n, e); err == nil { // or Refloat does, and recalls
+		e = given
+	}
+	r.recall(&e, n.Reached(e)...)
 	err = r.holdAddresses(e)
 	if err == nil {
 		err = r.putEndpoint(e, store.Ready)

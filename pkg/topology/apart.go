@@ -108,38 +108,45 @@ func (w *wiring) apart(r routerAt) {
 }
 
 // Outside gives the endpoint of a network that is apart its address on the join
-// switch, and returns what is missing of that in OVN; it keeps one that it has. On
-// any other network the endpoint stays as it is.
+// switch, and returns what is missing of that in OVN; it keeps one that it has. The
+// endpoint of any other network loses what it had of that.
 func (n Network) Outside(e Endpoint, seen ovn.Seen) (Endpoint, plan.Plan, error) {
+	c := ovn.NewChange(n.NB)
 	if !n.Apart || len(e.Addresses) == 0 {
-		return e, plan.Plan{}, nil
+		e.Outside = netip.Addr{}
+		for _, r := range seen.Routers {
+			outsideDelete(c, r, seen, e.ID)
+		}
+		return e, c.Plan(), nil
 	}
 	rows := seen.RoutersNamed(n.Router())
 	if len(rows) != 1 {
 		return e, plan.Plan{}, fmt.Errorf("giving the endpoint an address outside: %w %q", ErrNoRouter, n.Router())
 	}
-	r, taken, have := rows[0], map[string]bool{}, map[string]string{}
-	for _, rule := range seen.NATs {
-		taken[rule.External] = true
-	}
+	r, taken, have := rows[0], map[netip.Addr]bool{}, map[string]ovn.NATRow{}
 	for _, rule := range seen.NATsOf(r) {
 		if a, of := OutsideOf(rule); of == e.ID {
-			have[rule.External] = rule.Logical
-			e.Outside = a
+			have[rule.External], e.Outside = rule, a
 		}
 	}
-	if !e.Outside.IsValid() || len(have) == 0 && taken[e.Outside.String()] {
+	for _, rule := range seen.NATs {
+		if a, ok := outsideFour(rule.External); ok && have[rule.External].UUID != rule.UUID {
+			taken[a] = true
+		}
+	}
+	if !e.Outside.IsValid() || taken[e.Outside] {
 		a, err := freeOutside(e.ID, taken)
 		if err != nil {
 			return e, plan.Plan{}, err
 		}
-		e.Outside = a
+		outsideDelete(c, r, seen, e.ID)
+		e.Outside, have = a, nil
 	}
-	c := ovn.NewChange(n.NB)
 	w := &wiring{n: n, seen: seen, c: c}
 	for _, a := range e.Addresses {
 		external := e.outsideFor(a.Addr())
-		if have[external.String()] == a.Addr().String() {
+		if rule, there := have[external.String()]; there && rule.Logical == a.Addr().String() {
+			w.markHost(rule)
 			continue
 		}
 		c.NoNAT(external)
@@ -150,9 +157,25 @@ func (n Network) Outside(e Endpoint, seen ovn.Seen) (Endpoint, plan.Plan, error)
 	return e, c.Plan(), nil
 }
 
+func outsideDelete(c *ovn.Change, r ovn.RouterRow, seen ovn.Seen, endpoint string) {
+	for _, rule := range seen.NATsOf(r) {
+		if _, of := OutsideOf(rule); of == endpoint {
+			c.NATsDelete(r, rule.UUID)
+		}
+	}
+}
+
+// markHost has an endpoint's rule follow a host whose system-id has changed.
+func (w *wiring) markHost(rule ovn.NATRow) {
+	if rule.ExternalIDs["host"] != w.n.Host {
+		w.c.NATStill(rule)
+		w.c.Mark("NAT", rule.UUID, map[string]string{"host": w.n.Host})
+	}
+}
+
 // freeOutside chooses by the endpoint's id, so that those that are made at the same
 // time seldom choose the same.
-func freeOutside(id string, taken map[string]bool) (netip.Addr, error) {
+func freeOutside(id string, taken map[netip.Addr]bool) (netip.Addr, error) {
 	size := uint32(1) << (32 - outside.Bits())
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
@@ -161,7 +184,7 @@ func freeOutside(id string, taken map[string]bool) (netip.Addr, error) {
 	for i := range size {
 		var b [4]byte
 		binary.BigEndian.PutUint32(b[:], first+(h.Sum32()+i)%size)
-		if a := netip.AddrFrom4(b); a != outside.Addr() && a != exitAddress.Addr() && !taken[a.String()] {
+		if a := netip.AddrFrom4(b); a != outside.Addr() && a != exitAddress.Addr() && !taken[a] {
 			return a, nil
 		}
 	}
@@ -180,18 +203,21 @@ func (e Endpoint) outsideFor(a netip.Addr) netip.Addr {
 // OutsideOf returns the IPv4 address outside, and the endpoint, that a rule is for; ""
 // for any other rule.
 func OutsideOf(rule ovn.NATRow) (netip.Addr, string) {
-	a, err := netip.ParseAddr(rule.External)
-	if err != nil || rule.ExternalIDs["owner"] != Owner || rule.Type != dnatAndSNAT {
-		return netip.Addr{}, ""
-	}
-	if outside6.Contains(a) {
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
-	if !outside.Contains(a) {
+	a, ok := outsideFour(rule.External)
+	if !ok || rule.ExternalIDs["owner"] != Owner || rule.Type != dnatAndSNAT {
 		return netip.Addr{}, ""
 	}
 	return a, rule.ExternalIDs["endpoint_id"]
+}
+
+// outsideFour returns the IPv4 address outside that an address is, or goes with.
+func outsideFour(text string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(text)
+	if err == nil && outside6.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return a, err == nil && outside.Contains(a)
 }
 
 // Reached returns the addresses by which the host reaches the endpoint.

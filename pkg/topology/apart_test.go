@@ -2,8 +2,10 @@ package topology_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
@@ -75,7 +77,27 @@ func TestApart(t *testing.T) {
 		t.Error("two have one address")
 	}
 
-	for _, e := range []string{"e1", "e2", "e3"} {
+	// The host has been given another name.
+	renamed := w.records["b"]
+	renamed.Host = "another"
+	w.records["b"] = renamed
+	w.must(t, w.create(renamed))
+	if got := w.lead(t, second); got.Outside != second.Outside {
+		t.Errorf("%s has become %s", second.Outside, got.Outside)
+	}
+	w.has(t, "NAT external_ids={endpoint_id=e3, host=another")
+
+	// Of the address that it had, one of the two families is somebody else's.
+	w.must(t, w.run(topology.Unfloat(a.NB, "e1", w.look(a))))
+	had := netip.AddrFrom16([16]byte(append(netip.MustParseAddr("fd64::").AsSlice()[:12], first.Outside.AsSlice()...)))
+	half := ovn.NewChange(b.NB)
+	half.NATInsert(ovn.At(w.look(b).RoutersNamed("lr-b")[0].UUID), "dnat_and_snat", had, "fd00::9", map[string]string{"owner": topology.Owner, "endpoint_id": "e4"})
+	w.must(t, w.run(half.Plan()))
+	if got := w.lead(t, first); got.Outside == first.Outside {
+		t.Error("half an address is taken for one")
+	}
+
+	for _, e := range []string{"e1", "e2", "e3", "e4"} {
 		w.must(t, w.run(topology.Unfloat(a.NB, e, w.look(a))))
 	}
 	w.lacks(t, "dnat_and_snat")
@@ -103,5 +125,58 @@ func TestNotApart(t *testing.T) {
 	other.Exit = []netip.Prefix{netip.MustParsePrefix("100.64.9.9/16")}
 	if err := other.Clash(w.known()); err == nil {
 		t.Error("the host has two routes to one subnet")
+	}
+}
+
+// A router that is apart, and comes to another way out by another network of it, has
+// its addresses seen by the host.
+func TestNoLongerApart(t *testing.T) {
+	shared := netip.MustParsePrefix("10.0.0.0/24")
+	for name, c := range map[string]struct{ first, then topology.Network }{
+		"a transit network for the router": {
+			transit("t", "172.31.0.0/24", "ovn.switch=ls-t", "ovn.external_gateway=172.31.0.1"),
+			vpc("then", "lr-a", "10.2.0.0/24", "ls-t", "tenant_id=red"),
+		},
+		"a way out for the transit network": {
+			vpc("first", "lr-a", "10.2.0.0/24", "ls-t", "tenant_id=red"),
+			transit("then", "172.31.0.0/24", "ovn.switch=ls-t", "ovn.external_gateway=172.31.0.1"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.must(t, w.create(vpc("other", "lr-b", shared.String(), "")))
+			w.must(t, w.create(transit("bare", "172.31.0.0/24", "ovn.switch=ls-t")))
+			if c.first.IsTransit() {
+				w.must(t, w.remove("bare"))
+			}
+			w.must(t, w.create(spaced(vpc("a", "lr-a", shared.String(), "", "tenant_id=red"))))
+			one := w.lead(t, topology.Endpoint{ID: "e1", NetworkID: "a", Instance: "i", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.2/24")}})
+			w.has(t, "logical_port=e1")
+			w.must(t, w.create(c.first))
+			w.must(t, w.settle())
+			settled, _, err := w.plan(c.then)
+			w.must(t, err)
+			if err := settled.Clash(w.known()); err == nil || !strings.Contains(err.Error(), "this would lead network a out too: subnet 10.0.0.0/24 is also that of network other") {
+				t.Errorf("refused with %v", err)
+			}
+			// As when it was made on another host.
+			w.must(t, w.create(c.then))
+			w.must(t, w.settle())
+			if one = w.lead(t, one); one.Outside.IsValid() {
+				t.Errorf("has kept %s", one.Outside)
+			}
+			w.lacks(t, "dnat_and_snat")
+			out := topology.WayOut("i", w.known(), nil)
+			if via, led := out.Routes[shared]; led {
+				t.Errorf("%s is led out by %s", shared, via)
+			}
+			why := out.Yield(nil)
+			if err := why[shared]; len(why) != 1 || !strings.Contains(err.Error(), "10.0.0.0/24 of network a meets 10.0.0.0/24 of network other") {
+				t.Errorf("conflicts: %v", why)
+			}
+			if _, led := out.Routes[netip.MustParsePrefix("10.2.0.0/24")]; !led {
+				t.Errorf("also others are not led out: %v", out.Routes)
+			}
+		})
 	}
 }

@@ -62,11 +62,13 @@ func (n Network) Float(e Endpoint, seen ovn.Seen) (plan.Plan, error) {
 	if i < 0 {
 		return plan.Plan{}, fmt.Errorf("ovn.floating_ip %q: the endpoint has no IPv4 address", e.FloatingIP)
 	}
+	w := &wiring{n: n, seen: seen, c: ovn.NewChange(n.NB)}
 	for _, rule := range seen.NATs {
 		switch {
 		case rule.External != e.FloatingIP.String():
 		case rule.ExternalIDs["endpoint_id"] == e.ID:
-			return plan.Plan{}, nil
+			w.markHost(rule)
+			return w.c.Plan(), nil
 		default:
 			return plan.Plan{}, fmt.Errorf("ovn.floating_ip %q is in use already, for %s (endpoint %.12s): choose another one", e.FloatingIP, rule.Logical, rule.ExternalIDs["endpoint_id"])
 		}
@@ -78,7 +80,6 @@ func (n Network) Float(e Endpoint, seen ovn.Seen) (plan.Plan, error) {
 	if len(rows) != 1 {
 		return plan.Plan{}, fmt.Errorf("ovn.floating_ip %q: %w %q", e.FloatingIP, ErrNoRouter, name)
 	}
-	w := &wiring{n: n, seen: seen, c: ovn.NewChange(n.NB)}
 	w.c.NoNAT(e.FloatingIP)
 	w.c.RouterNATs(rows[0])
 	w.c.NATInsert(ovn.At(rows[0].UUID), dnatAndSNAT, e.FloatingIP, e.Addresses[i].Addr().String(), w.used("host", n.Host, "network_id", n.ID, "endpoint_id", e.ID))

@@ -29,7 +29,8 @@ type Out struct {
 	Apart    map[netip.Prefix]bool       // of outside: that which endpoints are translated to
 	Ports    []Publication
 
-	six bool // there were IPv6 subnets
+	six    bool                   // there were IPv6 subnets
+	shared map[netip.Prefix]error // subnets of two networks, which lead to neither
 }
 
 // Publication is a port of the host that leads to a container.
@@ -42,7 +43,7 @@ type Publication struct {
 // it is idle when they need nothing.
 func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 	out := Out{Instance: instance, Routes: map[netip.Prefix]netip.Addr{}, In: map[netip.Prefix]bool{}, Bare: map[netip.Prefix]bool{}, Apart: map[netip.Prefix]bool{}}
-	leads := map[string]Network{}
+	leads, ways := map[string]Network{}, []behind{}
 	for _, n := range networks {
 		exit := n.exitOf()
 		if len(exit) == 0 {
@@ -58,6 +59,7 @@ func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 				continue
 			}
 			out.Routes[s.Pool] = via
+			ways = append(ways, behind{subnet: s.Pool, via: via, network: n.ID})
 			switch {
 			case n.LeadsIn():
 				out.In[s.Pool] = true
@@ -86,10 +88,11 @@ func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 		}
 	}
 	slices.SortFunc(out.Ports, func(a, b Publication) int { return strings.Compare(a.rule(), b.rule()) })
+	out.six, out.shared = out.Six(), shared(ways)
+	out.Without(out.shared)
 	if out.MTU < minimumIPv6 {
 		return out.IPv4() // the kernel has no IPv6 on such a link
 	}
-	out.six = out.Six()
 	return out
 }
 
@@ -182,7 +185,7 @@ func (s HostSeen) foreign(instance string) bool {
 // link of the host's is such a route in all its breadth: its other machines would
 // be cut off.
 func (o *Out) Yield(seen []link.Route) map[netip.Prefix]error {
-	conflicts := map[netip.Prefix]error{}
+	conflicts := maps.Clone(o.shared)
 	// The widest last: a link's network says more than the link's own address in it.
 	routes := slices.SortedFunc(slices.Values(seen), func(a, b link.Route) int { return b.Prefix.Bits() - a.Prefix.Bits() })
 	for _, r := range routes {

@@ -46,6 +46,7 @@ type Pool struct {
 type DockerEndpoint struct {
 	ID        string
 	Container string   // id; of an endpoint without a container, "ep-" and its own id
+	Name      string   // of the container
 	MAC       string   // "" when Docker does not know it
 	Addresses []string // with prefix lengths
 }
@@ -105,18 +106,35 @@ func composeName(labels map[string]string) string {
 // only once the driver has made the network: not found is then the error,
 // ErrNoNetwork.
 func (c *Central) Names(ctx context.Context, id string) (name, compose string, err error) {
+	n, err := c.inspect(ctx, id, "reading the name of network "+id)
+	return n.Name, composeName(n.Labels), err
+}
+
+// Containers returns the names of the containers that run on a network, by the ids of
+// their endpoints.
+func (c *Central) Containers(ctx context.Context, id string) (map[string]string, error) {
+	n, err := c.inspect(ctx, id, "reading the containers on network "+id)
+	names := map[string]string{}
+	for _, e := range n.Containers {
+		names[e.EndpointID] = e.Name
+	}
+	return names, err
+}
+
+// inspect reads one network.
+func (c *Central) inspect(ctx context.Context, id, doing string) (network.Inspect, error) {
 	docker, err := client.NewClientWithOpts(c.opts...)
 	if err != nil {
-		return "", "", fmt.Errorf("preparing for the Docker API: %w", err)
+		return network.Inspect{}, fmt.Errorf("preparing for the Docker API: %w", err)
 	}
 	n, err := docker.NetworkInspect(ctx, id, network.InspectOptions{})
 	if errdefs.IsNotFound(err) {
 		err = ErrNoNetwork
 	}
 	if err != nil {
-		err = c.dockerError("reading the name of network "+id, err)
+		err = c.dockerError(doing, err)
 	}
-	return n.Name, composeName(n.Labels), errors.Join(err, docker.Close())
+	return n, errors.Join(err, docker.Close())
 }
 
 // ErrNoNetwork is why a network has no name: Docker does not have it, or not
@@ -131,7 +149,7 @@ func ourNetwork(n network.Inspect) DockerNetwork {
 		have.Pools = append(have.Pools, Pool{Subnet: p.Subnet, Range: p.IPRange, Gateway: p.Gateway, Aux: p.AuxAddress})
 	}
 	for container, e := range n.Containers {
-		found := DockerEndpoint{ID: e.EndpointID, Container: container, MAC: e.MacAddress}
+		found := DockerEndpoint{ID: e.EndpointID, Container: container, Name: e.Name, MAC: e.MacAddress}
 		for _, a := range []string{e.IPv4Address, e.IPv6Address} {
 			if a != "" {
 				found.Addresses = append(found.Addresses, a)

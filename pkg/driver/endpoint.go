@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 	if err == nil && opts.FloatingIP.IsValid() {
 		err = n.Floatable(opts.FloatingIP)
 	}
+	if err == nil && opts.Mirror != nil && *opts.Mirror && !n.Options.Mirrors() {
+		err = fmt.Errorf("driver option %q: network %q has no mirror.dest, where to: set one (ovs-container-network set %.12s mirror.dest=NAME), or leave the option out", "mirror", cmp.Or(n.Name, n.ID), n.ID)
+	}
 	if err != nil {
 		return none, err
 	}
@@ -37,7 +41,7 @@ func (d *Driver) createEndpoint(ctx context.Context, r network.CreateEndpointReq
 	if asked == nil {
 		asked = &network.EndpointInterface{}
 	}
-	e := topology.Endpoint{ID: r.EndpointID, NetworkID: r.NetworkID, Instance: d.Instance, MAC: asked.MacAddress, FloatingIP: opts.FloatingIP}
+	e := topology.Endpoint{ID: r.EndpointID, NetworkID: r.NetworkID, Instance: d.Instance, MAC: asked.MacAddress, FloatingIP: opts.FloatingIP, Mirror: opts.Mirror}
 	if e.Addresses, err = addresses(asked); err != nil {
 		return none, err
 	}

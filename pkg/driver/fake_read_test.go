@@ -129,6 +129,17 @@ func (d *docker) Names(_ context.Context, network string) (name, compose string,
 	return n.Name, n.Compose, d.err
 }
 
+// Containers are those that the snapshot has.
+func (d *docker) Containers(_ context.Context, network string) (map[string]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := map[string]string{}
+	for id, e := range d.have.Networks[network].Endpoints {
+		names[id] = e.Name
+	}
+	return names, d.err
+}
+
 func (d *docker) asked() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

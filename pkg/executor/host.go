@@ -145,7 +145,7 @@ func (e *Executor) parameter(name string) string {
 	if root == "" {
 		root = "/proc/sys"
 	}
-	return filepath.Join(root, strings.ReplaceAll(name, ".", "/"))
+	return filepath.Join(root, strings.NewReplacer(".", "/", "/", ".").Replace(name))
 }
 
 // Forwards6 reports whether the host forwards IPv6.

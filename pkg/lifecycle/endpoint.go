@@ -81,6 +81,7 @@ func (r *Records) Attach(ctx context.Context, n topology.Network, e topology.End
 	if err != nil {
 		return e, r.abandon(ctx, n, e, north, err)
 	}
+	r.mirrorEndpoint(ctx, n, e)
 	if e.Deferred {
 		r.Outages.Retry(n.NB)
 		r.Log.Warn("the endpoint's port in OVN will be made later",
@@ -338,6 +339,7 @@ func (r *Records) Detach(ctx context.Context, id string) error {
 		r.condemned.Store(id, true) // and leads no ports any more
 	}
 	r.forgetPorts(ctx, e)
+	r.mirrorEndpoint(ctx, network.Data, e)
 	if err != nil {
 		r.Outages.Retry(network.Data.NB)
 		return errors.Join(marked, fmt.Errorf("removing endpoint %q (it will be tried again): %w", id, err))

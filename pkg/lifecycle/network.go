@@ -106,6 +106,9 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network, ahead *Ahe
 		}
 		return fmt.Errorf("network %q is still being removed: create it again under a new id", n.ID)
 	}
+	if err := r.mirrorable(ctx, n); err != nil {
+		return err
+	}
 	if err := r.bindPools(n); err != nil {
 		return err
 	}
@@ -116,6 +119,9 @@ func (r *Records) AddNetwork(ctx context.Context, n topology.Network, ahead *Ahe
 		}
 	} else if err = r.putNetwork(n, store.Ready); err == nil {
 		if err = r.leadOut(ctx, n); err == nil {
+			err = r.mirrorNetwork(ctx, n)
+		}
+		if err == nil {
 			// Whoever is gone takes the call for failed, and never removes it.
 			err = gone(ctx)
 		}
@@ -187,6 +193,7 @@ func (r *Records) abandonNetwork(ctx context.Context, n topology.Network, cause 
 	if err == nil {
 		err := r.dropNetwork(n.ID)
 		r.lookOut(ctx, n)
+		r.unmirror(ctx, n)
 		return errors.Join(cause, err)
 	}
 	cause = errors.Join(cause, fmt.Errorf("taking back what was done (it will be tried again): %w", err), r.putNetwork(n, store.Deleting))
@@ -225,6 +232,7 @@ func (r *Records) RemoveNetwork(ctx context.Context, id string) error {
 		err = r.endNetwork(ctx, n)
 	}
 	r.lookOut(ctx, n)
+	r.unmirror(ctx, n)
 	if err != nil {
 		r.condemned.Store(n.ID, true)
 		r.Outages.Retry(n.NB)

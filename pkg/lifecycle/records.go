@@ -29,6 +29,7 @@ type Runner interface {
 	Addresses(ctx context.Context) ([]link.Address, error)
 	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
 	Routes(ctx context.Context) ([]link.Route, error)
+	Links(ctx context.Context) (map[string]bool, error)
 	Firewall(ctx context.Context, six bool) (firewall.Backend, map[firewall.Backend]firewall.Rules, error)
 	Forget(ctx context.Context, flows ...firewall.Flow) error
 	Forwards6() (bool, error)
@@ -78,6 +79,9 @@ type Records struct {
 	// led is what the host was last brought to, nil if that is not known; the lock
 	// of the way out is its lock.
 	led *led
+	// unmirrored is true while it is known that no mirror of ours is there, nor asked
+	// for; the lock of the mirrors is its lock.
+	unmirrored bool
 	// hostAway is true after Open vSwitch took longer than an endpoint waits
 	// for it, until it has answered again.
 	hostAway atomic.Bool

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 )
@@ -53,6 +54,11 @@ func TxOff(name string) plan.Op {
 	return plan.Op{Do: []string{"-K", name, "tx", "off"}}
 }
 
+// NoARP has the link answer no questions of others.
+func NoARP(name string) plan.Op {
+	return plan.Op{Do: []string{"link", "set", "dev", name, "arp", "off"}}
+}
+
 // Hardware sets the MAC address of a link.
 func Hardware(name, mac string) plan.Op {
 	return plan.Op{Do: []string{"link", "set", "dev", name, "address", mac}}
@@ -94,6 +100,12 @@ func RouteLocalnet(name string) plan.Op {
 	return plan.Op{Do: []string{"net.ipv4.conf." + name + ".route_localnet=1"}}
 }
 
+// StrictReverse has the kernel take no packets on the link but from senders that it
+// would reach through it (Documentation/networking/ip-sysctl.rst, rp_filter).
+func StrictReverse(name string) plan.Op {
+	return plan.Op{Do: []string{"net.ipv4.conf." + inParameter(name) + ".rp_filter=1"}}
+}
+
 // Forwarding has the kernel forward IPv6, on all links
 // (Documentation/networking/ip-sysctl.rst, conf/all/forwarding).
 func Forwarding() plan.Op {
@@ -106,8 +118,12 @@ func SpeakIPv6(name string, yes bool) plan.Op {
 	if yes {
 		value = "0"
 	}
-	return plan.Op{Do: []string{"net.ipv6.conf." + name + ".disable_ipv6=" + value}}
+	return plan.Op{Do: []string{"net.ipv6.conf." + inParameter(name) + ".disable_ipv6=" + value}}
 }
+
+// inParameter is the link's name in that of a parameter, where dots are written as
+// slashes (sysctl(8)).
+func inParameter(name string) string { return strings.ReplaceAll(name, ".", "/") }
 
 // NoAdvertisements has the link take no addresses and routes from router
 // advertisements.

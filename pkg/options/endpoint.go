@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -16,10 +17,17 @@ const dockerPrefix = "com.docker."
 type Endpoint struct {
 	// FloatingIP is an address on a provider network that is the endpoint's own there; invalid for none.
 	FloatingIP netip.Addr
+
+	// Mirror says whether the endpoint is mirrored to its network's mirror.dest, whatever mirror.ports says; nil leaves it
+	// to that.
+	Mirror *bool
 }
 
-// floatingIP is the name of the one driver option of an endpoint.
-const floatingIP = "ovn.floating_ip"
+// The driver options of an endpoint.
+const (
+	floatingIP = "ovn.floating_ip"
+	mirror     = "mirror"
+)
 
 // ParseEndpoint reads the Options of a CreateEndpoint request, with which the driver options of one endpoint come
 // (`docker network connect --driver-opt`, or driver_opts under a service's network in Compose). Keys of Docker's own
@@ -40,10 +48,19 @@ func ParseEndpoint(opts map[string]any) (Endpoint, error) {
 			e.FloatingIP = a
 			continue
 		}
+		if key == mirror {
+			value, _ := opts[key].(string)
+			is, err := strconv.ParseBool(value)
+			if err != nil {
+				return e, fmt.Errorf("driver option %q: %s is neither true nor false", key, quote(value))
+			}
+			e.Mirror = &is
+			continue
+		}
 		if slices.Contains(names(), key) {
 			return e, fmt.Errorf("driver option %q belongs to a network, not to an endpoint: give it to `docker network create --opt`", key)
 		}
-		return e, fmt.Errorf("unknown driver option %s: the one of an endpoint is %q; leave it out", quote(key), floatingIP)
+		return e, fmt.Errorf("unknown driver option %s: those of an endpoint are %q and %q; leave it out", quote(key), floatingIP, mirror)
 	}
 	return e, nil
 }

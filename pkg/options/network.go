@@ -50,9 +50,6 @@ const (
 	DHCPExternal DHCP = "external"
 )
 
-// MirrorAll is the single element of Network.MirrorPorts that stands for every port of the network.
-const MirrorAll = "all"
-
 // Network is what the options of one network ask for. It is stored as JSON in the network's state file: a
 // renamed tag needs a new schema version there.
 type Network struct {
@@ -110,7 +107,8 @@ type Network struct {
 	DHCPDomain string       `json:"dhcp_domain,omitempty"`
 	DHCPLease  int          `json:"dhcp_lease_time,omitempty"`
 
-	// MirrorPorts is a list of port names or just MirrorAll.
+	// MirrorPorts are addresses, MAC addresses and names of containers, or just MirrorAll. MirrorDest is as it was given;
+	// without ports it is for containers that ask for it themselves.
 	MirrorPorts []string `json:"mirror_ports,omitempty"`
 	MirrorDest  string   `json:"mirror_dest,omitempty"`
 }
@@ -203,10 +201,7 @@ func checkTogether(n Network) error {
 			return fmt.Errorf("option %q: only OVN's DHCP server tells it, and dhcp is %q; add dhcp=ovn or leave the option out", told.option, n.DHCP)
 		}
 	}
-	if (n.MirrorDest == "") != (len(n.MirrorPorts) == 0) {
-		return errors.New("mirror.ports and mirror.dest are required together: what to mirror, and where to")
-	}
-	return nil
+	return checkMirror(n)
 }
 
 // checkWayOut refuses options that say two things about where a network leads.

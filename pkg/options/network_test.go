@@ -64,6 +64,13 @@ func TestAccepted(t *testing.T) {
 			func(n *Network) { n.Router, n.SNAT = "lr", netip.MustParseAddr("203.0.113.10") },
 		},
 		{"no NAT", with("ovn.router", "lr", "ovn.nat", "none"), func(n *Network) { n.Router, n.NoNAT = "lr", true }},
+		{
+			"a mirror", with("mirror.ports", "web, 10.0.0.2,0A:00:0a:00:00:03,::ffff:10.0.0.2,web", "mirror.dest", "gre:192.0.2.1"),
+			func(n *Network) {
+				n.MirrorPorts, n.MirrorDest = []string{"0a:00:0a:00:00:03", "10.0.0.2", "web"}, "gre:192.0.2.1"
+			},
+		},
+		{"a mirror of those that ask for it", with("mirror.dest", "container:ids"), func(n *Network) { n.MirrorDest = "container:ids" }},
 		{"physical network", with("ovn.physical_network", "wan", "vlan", "7"), func(n *Network) { n.PhysicalNetwork, n.VLAN = "wan", 7 }},
 		{
 			"limits", with("vlan", "4094", "mtu", "576", "bridge", "a23456789012345"),
@@ -145,7 +152,7 @@ func TestRequiredOptions(t *testing.T) {
 
 // The earlier check wins although everything after it is wrong too.
 func TestOrderOfChecks(t *testing.T) {
-	opts := map[string]string{"ovn.swich": "x", "ovn.nb_connection": "bad", "vlan": "9999", "mirror.ports": "all", "mirror.dest": "m"}
+	opts := map[string]string{"ovn.swich": "x", "ovn.nb_connection": "bad", "vlan": "9999"}
 	steps := []struct {
 		says   string
 		repair func()
@@ -155,8 +162,11 @@ func TestOrderOfChecks(t *testing.T) {
 		{ErrConnectionsRequired.Error(), func() { opts["ovn.sb_connection"] = "tcp:h:1" }},
 		{`option "ovn.nb_connection": "bad" is not an OVSDB connection: want tcp:HOST:PORT, several separated by commas`, func() { opts["ovn.nb_connection"] = "tcp:h:1" }},
 		{`option "vlan": "9999" is not a VLAN tag: want a number from 1 to 4094`, func() { delete(opts, "vlan"); opts["ovn.external_gateway"] = "192.0.2.1" }},
-		{`option "ovn.external_gateway": only a network with ovn.role=transit has an external gateway; add that option or leave this one out`, func() { delete(opts, "ovn.external_gateway") }},
-		{`option "mirror.ports": not supported yet`, func() { delete(opts, "mirror.ports"); delete(opts, "mirror.dest") }},
+		{`option "ovn.external_gateway": only a network with ovn.role=transit has an external gateway; add that option or leave this one out`, func() {
+			delete(opts, "ovn.external_gateway")
+			opts["ovn.nb_connection"], opts["ovn.sb_connection"] = "ssl:h:1", "ssl:h:1"
+		}},
+		{`option "ovn.nb_connection=ssl:": not supported yet`, func() { opts["ovn.nb_connection"], opts["ovn.sb_connection"] = "tcp:h:1", "tcp:h:1" }},
 	}
 	for _, s := range steps {
 		_, err := ParseNetwork(opts)
@@ -223,6 +233,13 @@ func TestRefusedValues(t *testing.T) {
 		{"ovn.transit_overlay_network", "host", "network of Docker's own"},
 		{"mirror.ports", "all,web", "alone"},
 		{"mirror.ports", "a,,b", "cannot be empty"},
+		{"mirror.ports", "10.0.0.0/24", "told by its address, its MAC address or its container's name"},
+		{"mirror.ports", "224.0.0.1", "not the address of one host"},
+		{"mirror.dest", "monitor-port-of-web", "at most 15 characters; a container's name is written container:NAME"},
+		{"mirror.dest", "-x", "not a usable name"},
+		{"mirror.dest", "container:a b", "not a usable name"},
+		{"mirror.dest", "vxlan:192.0.2.1", "want the name of an OVS port, container:NAME, gre:ADDRESS or erspan:ADDRESS"},
+		{"mirror.dest", "gre:collector", "is not an IP address"},
 		{"ovn.nb_connection", "unix:/var/run/ovn/ovnnb_db.sock", "unix socket"},
 		{"ovn.nb_connection", "172.30.0.5:6641", "want tcp:HOST:PORT"},
 		{"ovn.nb_connection", "tcp:172.30.0.5", "lacks a host or a port"},
@@ -268,8 +285,8 @@ func TestContradictions(t *testing.T) {
 		{with("ovn.physical_network", "wan", "ovn.role", "transit"), `a network on the physical network "wan" has its gateway there`},
 		{with("ovn.nat", "203.0.113.10", "ovn.router", "lr", "ovn.transit_network", "t"), `give "203.0.113.10" to that one`},
 		{with("ovn.nat", "203.0.113.10", "ovn.role", "transit", "ovn.external_gateway", "192.0.2.1"), "two ways out"},
-		{with("mirror.ports", "all"), "required together"},
-		{with("mirror.dest", "monitor"), "required together"},
+		{with("mirror.ports", "all"), "mirror.ports needs mirror.dest"},
+		{with("mirror.ports", "ids", "mirror.dest", "container:ids"), "never mirrored to itself"},
 		{with("ipam", "ovn"), "ipam=ovn and ovn.subnet are required together"},
 		{with("ovn.subnet", "10.0.0.0/24"), "ipam=ovn and ovn.subnet are required together"},
 	} {
@@ -283,8 +300,6 @@ func TestNotSupportedYet(t *testing.T) {
 	examples := map[string]map[string]string{
 		"ovn.nb_connection": with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
 		"ovn.sb_connection": with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
-		"mirror.ports":      with("mirror.ports", "all", "mirror.dest", "monitor-port"),
-		"mirror.dest":       with("mirror.ports", "a, b", "mirror.dest", "monitor-port"),
 	}
 	for _, u := range unsupported {
 		opts, ok := examples[u.option]
@@ -378,6 +393,14 @@ func TestParseEndpoint(t *testing.T) {
 	e, err := ParseEndpoint(map[string]any{"ovn.floating_ip": "203.0.113.20"})
 	if err != nil || e.FloatingIP != netip.MustParseAddr("203.0.113.20") {
 		t.Errorf("floating address %v, %v", e.FloatingIP, err)
+	}
+	if e, err = ParseEndpoint(map[string]any{"mirror": "false"}); err != nil || e.Mirror == nil || *e.Mirror {
+		t.Errorf("not mirrored: %v, %v", e.Mirror, err)
+	}
+	for _, value := range []any{"", "yes", true} {
+		if _, err := ParseEndpoint(map[string]any{"mirror": value}); err == nil || !strings.Contains(err.Error(), `"mirror"`) {
+			t.Errorf("mirror %v: %v", value, err)
+		}
 	}
 	for _, value := range []any{"", "a", "203.0.113.20/32", "fd00::1", 5, "0.0.0.0"} {
 		if _, err := ParseEndpoint(map[string]any{"ovn.floating_ip": value}); err == nil || !strings.Contains(err.Error(), `"ovn.floating_ip"`) {

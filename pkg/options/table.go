@@ -74,13 +74,13 @@ var networkOptions = []option{
 	},
 	{
 		name:        "mirror.ports",
-		description: `Ports to mirror (comma-separated or "all")`,
+		description: `Ports to mirror (comma-separated or "all"): addresses, MAC addresses, names of containers`,
 		parse:       mirrorPorts,
 	},
 	{
 		name:        "mirror.dest",
-		description: "Destination port for mirrored traffic",
-		parse:       name(func(n *Network) *string { return &n.MirrorDest }, rowName),
+		description: "Destination port for mirrored traffic: an OVS port, which is made if there is none, or `container:NAME`, `gre:ADDRESS`, `erspan:ADDRESS`",
+		parse:       mirrorDest,
 	},
 	{
 		name:        "ovn.router",

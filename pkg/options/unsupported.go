@@ -17,8 +17,6 @@ var unsupported = []struct {
 }{
 	{"ovn.nb_connection", "`ssl:` not supported yet", func(n Network) string { return when(scheme(n.NB) == "ssl", "ovn.nb_connection=ssl:") }},
 	{"ovn.sb_connection", "`ssl:` not supported yet", func(n Network) string { return when(scheme(n.SB) == "ssl", "ovn.sb_connection=ssl:") }},
-	{"mirror.ports", "not supported yet", func(n Network) string { return when(len(n.MirrorPorts) > 0, "mirror.ports") }},
-	{"mirror.dest", "not supported yet", func(n Network) string { return when(n.MirrorDest != "", "mirror.dest") }},
 }
 
 func when(condition bool, what string) string {

@@ -186,22 +186,6 @@ func parseAddr(value string) (addr, error) {
 	return a, nil
 }
 
-func mirrorPorts(n *Network, value string) error {
-	ports := strings.Split(value, ",")
-	for i, p := range ports {
-		ports[i] = strings.TrimSpace(p)
-		if err := rowName(ports[i]); err != nil {
-			return err
-		}
-	}
-	if len(ports) > 1 && slices.Contains(ports, MirrorAll) {
-		return fmt.Errorf("%s names all ports and some: want %q alone, or a list of names", quote(value), MirrorAll)
-	}
-	slices.Sort(ports)
-	n.MirrorPorts = slices.Compact(ports)
-	return nil
-}
-
 func nat(n *Network, value string) error {
 	switch value {
 	case NATHost:

@@ -1,36 +1,56 @@
 package ovs
 
-import "github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+import (
+	"slices"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+)
 
 // InterfaceRow is an OVS interface that is there.
 type InterfaceRow struct {
 	Bridge      Bridge // whose port of the same name it is of; "" for none
 	ExternalIDs map[string]string
 	Error       string // why ovs-vswitchd could not use the device
+	Down        bool   // the device is there, and not up
 }
 
-// Inventory is one read of the local Open vSwitch: its settings, its bridges,
-// and the interfaces that one owner made.
+// PortRow is an OVS port that is there.
+type PortRow struct {
+	UUID   string
+	Bridge Bridge // "" for none
+}
+
+// Inventory is one read of the local Open vSwitch: its settings, its bridges and
+// their ports, and the interfaces and mirrors that one owner made.
 type Inventory struct {
 	ExternalIDs map[string]string
-	Bridges     map[Bridge]bool
+	Bridges     map[Bridge]BridgeMarks
+	Ports       map[Port]PortRow
 	Interfaces  map[Port]InterfaceRow
+	Mirrors     []MirrorRow
+}
+
+// BridgeMarks is what an Inventory says of a bridge.
+type BridgeMarks struct {
+	ExternalIDs map[string]string
+	Mirrors     []string // UUIDs, of whoever made them
 }
 
 // TakeInventory is the read; ReadInventory reads its answer.
 func TakeInventory(db, owner string) ovsdb.Transaction {
 	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
 		ovsdb.Select("Open_vSwitch", nil, "external_ids"),
-		ovsdb.Select("Bridge", nil, "name", "ports"),
+		ovsdb.Select("Bridge", nil, "name", "ports", "mirrors", "external_ids"),
 		ovsdb.Select("Port", nil, "_uuid", "name"),
-		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name", "external_ids", "error"),
+		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name", "external_ids", "error", "admin_state"),
+		ovsdb.Select("Mirror", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "_uuid", "name", "select_src_port", "select_dst_port", "output_port", "external_ids"),
 	}}
 }
 
 // ReadInventory reads the answer to TakeInventory.
 func ReadInventory(results []ovsdb.Result) Inventory {
-	i := Inventory{ExternalIDs: map[string]string{}, Bridges: map[Bridge]bool{}, Interfaces: map[Port]InterfaceRow{}}
-	if len(results) < 4 {
+	i := Inventory{ExternalIDs: map[string]string{}, Bridges: map[Bridge]BridgeMarks{}, Ports: map[Port]PortRow{}, Interfaces: map[Port]InterfaceRow{}}
+	if len(results) < 5 {
 		return i
 	}
 	for _, r := range results[0].Rows {
@@ -39,29 +59,48 @@ func ReadInventory(results []ovsdb.Result) Inventory {
 	bridgeOf := map[string]Bridge{}
 	for _, r := range results[1].Rows {
 		name := Bridge(r.String("name"))
-		i.Bridges[name] = true
+		i.Bridges[name] = BridgeMarks{ExternalIDs: r.Map("external_ids"), Mirrors: r.UUIDs("mirrors")}
 		for _, port := range r.UUIDs("ports") {
 			bridgeOf[port] = name
 		}
 	}
-	on := map[string]Bridge{}
+	nameOf := map[string]Port{}
 	for _, r := range results[2].Rows {
 		for _, id := range r.UUIDs("_uuid") {
-			on[r.String("name")] = bridgeOf[id]
+			nameOf[id] = Port(r.String("name"))
+			i.Ports[nameOf[id]] = PortRow{UUID: id, Bridge: bridgeOf[id]}
 		}
 	}
 	for _, r := range results[3].Rows {
-		name := r.String("name")
-		i.Interfaces[Port(name)] = InterfaceRow{Bridge: on[name], ExternalIDs: r.Map("external_ids"), Error: r.String("error")}
+		name := Port(r.String("name"))
+		i.Interfaces[name] = InterfaceRow{Bridge: i.Ports[name].Bridge, ExternalIDs: r.Map("external_ids"), Error: r.String("error"), Down: r.String("admin_state") == "down"}
+	}
+	names := func(ids []string) []Port {
+		var all []Port
+		for _, id := range ids {
+			all = append(all, nameOf[id])
+		}
+		slices.Sort(all)
+		return all
+	}
+	for _, r := range results[4].Rows {
+		for _, id := range r.UUIDs("_uuid") {
+			m := MirrorRow{UUID: id, Name: r.String("name"), From: names(r.UUIDs("select_src_port")), To: names(r.UUIDs("select_dst_port")), ExternalIDs: r.Map("external_ids")}
+			for _, out := range r.UUIDs("output_port") {
+				m.Output = nameOf[out]
+			}
+			i.Mirrors = append(i.Mirrors, m)
+		}
 	}
 	return i
 }
 
 // Watches are what has to be watched to notice that somebody else removed a
-// port with the external_ids, or changed a setting of the chassis.
+// port or a mirror with the external_ids, or changed a setting of the chassis.
 func Watches(db string, ids map[string]string) []ovsdb.Watch {
 	return []ovsdb.Watch{
 		{Server: db, Database: ovsdb.Local, Table: "Interface", Column: "name", Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}},
 		{Server: db, Database: ovsdb.Local, Table: "Open_vSwitch", Column: "external_ids", Modify: true},
+		{Server: db, Database: ovsdb.Local, Table: "Mirror", Column: "output_port", Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}, Modify: true},
 	}
 }

@@ -61,7 +61,7 @@ func (r *Reconciler) Keep(ctx context.Context) {
 	var watches sync.WaitGroup
 	defer watches.Wait()
 	watches.Go(func() { r.reroute(ctx) })
-	watches.Go(func() { r.keepWayOut(ctx) })
+	watches.Go(func() { r.keepHost(ctx) })
 	watched := map[string]context.CancelFunc{}
 	defer func() {
 		for _, stop := range watched {

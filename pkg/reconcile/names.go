@@ -23,8 +23,8 @@ const (
 	nameWithin = 5 * time.Second
 )
 
-// Learn asks Docker for the names of networks that were made, which dockerd does
-// not tell a driver, until the context ends. A router whose transit network is
+// Learn asks Docker for the names of networks that were made, and of containers that
+// mirrors go by, which dockerd does not tell a driver, until the context ends. A router whose transit network is
 // thereby known is attached to it, in whatever order the two were made.
 func (r *Reconciler) Learn(ctx context.Context) {
 	var waiting []string // for a name, since the last look
@@ -50,16 +50,20 @@ func (r *Reconciler) Learn(ctx context.Context) {
 		wait = min(2*wait, nameLater)
 		named := map[string]bool{}
 		for _, id := range nameless {
-			if r.name(ctx, id) {
+			if _, network := r.Records.Networks.Get(id); network && r.name(ctx, id) {
 				named[id], wait = true, nameSoon
 			}
+		}
+		if r.nameContainers(ctx) {
+			wait = nameSoon
 		}
 		next = time.Now().Add(wait)
 		r.attach(ctx, named)
 	}
 }
 
-// nameless are the complete networks whose name is not known.
+// nameless are the complete networks whose name is not known, and the endpoints whose
+// container's is not and is asked for.
 func (r *Reconciler) nameless() []string {
 	var ids []string
 	networks := r.Records.Networks.List()
@@ -68,7 +72,7 @@ func (r *Reconciler) nameless() []string {
 			ids = append(ids, id)
 		}
 	}
-	return ids
+	return append(ids, sorted(r.Records.Nameless())...)
 }
 
 // name asks for the name of one network and stores it.

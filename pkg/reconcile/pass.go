@@ -54,6 +54,9 @@ func (r *Reconciler) Pass(ctx context.Context) error {
 		all = append(all, r.restoreWayOut(ctx))
 	}
 	all = append(all, r.restoreEndpoints(ctx, seen)...)
+	if seen.local != nil {
+		all = append(all, r.restoreMirrors(ctx))
+	}
 	return errors.Join(append(all, r.restoreFloating(ctx, seen)...)...)
 }
 

@@ -96,6 +96,7 @@ type place int
 const (
 	inOVN place = iota
 	onHost
+	inMirrors
 )
 
 // unsettled notes why a part of a network cannot be made until something else

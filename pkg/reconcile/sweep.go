@@ -47,6 +47,7 @@ type Docker interface {
 	Revive(ctx context.Context, r central.Request) (central.Connections, error)
 	ControllerRuns(ctx context.Context) bool
 	Names(ctx context.Context, network string) (name, compose string, err error)
+	Containers(ctx context.Context, network string) (map[string]string, error)
 }
 
 // Sweep compares the records with Docker's own lists. Networks and endpoints
@@ -147,7 +148,11 @@ func (r *Reconciler) rebuild(ctx context.Context, s central.Snapshot) error {
 			}
 			r.note(rebuiltAgain, "network %s (%.12s)", n.Name, id)
 		}
+		byName := r.mirrorsNames(id)
 		for _, e := range n.Endpoints {
+			if byName && e.Name != "" { // it may have been renamed
+				all = append(all, r.Records.NameContainer(ctx, e.ID, e.Name))
+			}
 			adopted, err := r.adopt(ctx, n, e)
 			if err != nil {
 				all = append(all, err)
@@ -162,6 +167,12 @@ func (r *Reconciler) rebuild(ctx context.Context, s central.Snapshot) error {
 		all = append(all, r.Pass(ctx))
 	}
 	return errors.Join(all...)
+}
+
+// mirrorsNames reports whether the network's mirror goes by the names of containers.
+func (r *Reconciler) mirrorsNames(id string) bool {
+	n, ok := r.Records.Networks.Get(id)
+	return ok && n.Data.Options.MirrorsNames()
 }
 
 func (r *Reconciler) rebuildNetwork(ctx context.Context, have central.DockerNetwork) error {

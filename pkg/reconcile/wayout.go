@@ -12,7 +12,7 @@ import (
 )
 
 // wayOutEvery is the pause between looks at what the host does for networks that
-// reach the world through it. Nobody tells of a firewall that was loaded anew:
+// reach the world through it, or are mirrored. Nobody tells of a firewall that was loaded anew:
 // iptables' two backends have no monitor in common.
 const wayOutEvery = 30 * time.Second
 
@@ -35,21 +35,29 @@ func (r *Reconciler) restoreWayOut(ctx context.Context) error {
 	return err
 }
 
-// keepWayOut does so regularly while a network needs it, until the context ends.
-func (r *Reconciler) keepWayOut(ctx context.Context) {
+// keepHost does so regularly while a network needs it, and for mirrors, until the
+// context ends.
+func (r *Reconciler) keepHost(ctx context.Context) {
 	said := ""
 	for pause(ctx, wayOutEvery) {
-		if r.Outages.Silent("") || !slices.ContainsFunc(r.Records.Known(), topology.Network.NeedsHost) {
+		if r.Outages.Silent("") {
 			continue
 		}
-		err := r.restoreWayOut(ctx)
+		var err error
+		known := r.Records.Known()
+		if slices.ContainsFunc(known, topology.Network.NeedsHost) {
+			err = r.restoreWayOut(ctx)
+		}
+		if slices.ContainsFunc(known, func(n topology.Network) bool { return n.Options.Mirrors() }) {
+			err = errors.Join(err, r.restoreMirrors(ctx))
+		}
 		r.save()
 		switch {
 		case err == nil:
 			said = ""
 		case ctx.Err() == nil && err.Error() != said:
 			said = err.Error()
-			r.Log.Warn("the way out through this host could not be looked after, it will be tried again", zap.Error(err))
+			r.Log.Warn("the way out through this host, or what it mirrors, could not be looked after; it will be tried again", zap.Error(err))
 		}
 	}
 }

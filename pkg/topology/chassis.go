@@ -45,7 +45,8 @@ var settingKeys = []string{"system-id", "ovn-bridge", "ovn-remote", "ovn-encap-t
 // Stands reports whether the chassis has what the network stands on. It says
 // nothing of values: those that contradict belong to an administrator.
 func (n Network) Stands(on ovs.Inventory) bool {
-	return on.Bridges[n.Bridge()] && (!n.IsProvider() || mapped(on.ExternalIDs[mappingsKey], n.Options.PhysicalNetwork) != "") && !slices.ContainsFunc(settingKeys, func(k string) bool { return on.ExternalIDs[k] == "" })
+	_, bridge := on.Bridges[n.Bridge()]
+	return bridge && (!n.IsProvider() || mapped(on.ExternalIDs[mappingsKey], n.Options.PhysicalNetwork) != "") && !slices.ContainsFunc(settingKeys, func(k string) bool { return on.ExternalIDs[k] == "" })
 }
 
 // Datapath types of a bridge (ovs-vswitchd.conf.db(5), Bridge, datapath_type).

@@ -130,6 +130,11 @@ func script(t *testing.T, e example) string {
 		endpoint = given
 		b.WriteString("# a container's address outside\n" + p.String() + "\n")
 	}
+	if n.Options.Mirrors() {
+		seen := ovs.Inventory{Ports: map[ovs.Port]ovs.PortRow{ovs.Port(endpoint.HostLink()): {UUID: strings.Repeat("u", 36), Bridge: n.Bridge()}}}
+		p, _ := topology.MirrorsOf(n.Instance, []topology.Network{n}, []topology.Endpoint{endpoint}).Plan(topology.Host{OVSDB: ovsdbAddress, IPv6: true}, seen, nil)
+		b.WriteString("# the mirror, on the host, of the container\n" + p.String())
+	}
 	if n.NeedsHost() {
 		endpoint.Ports = []topology.Port{{Protocol: topology.TCP, HostPort: 8080, Container: 80}}
 		docker := firewall.Rules{}

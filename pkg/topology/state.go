@@ -118,6 +118,11 @@ type Endpoint struct {
 	FloatingIP netip.Addr `json:"floating_ip,omitzero"`
 	// Outside is its address on the join switch, on a network that is apart.
 	Outside netip.Addr `json:"outside,omitzero"`
+	// Container is the name of its container, as far as its network's mirror asks for
+	// that: dockerd does not tell it.
+	Container string `json:"container,omitempty"`
+	// Mirror says whether it is mirrored; nil leaves that to its network.
+	Mirror *bool `json:"mirror,omitempty"`
 	// Deferred is true while the northbound database does not have the
 	// endpoint's port because it could not be reached.
 	Deferred bool `json:"deferred,omitempty"`
@@ -150,7 +155,7 @@ func (n Network) Routed() bool { return n.IsTransit() || n.Options.Router != "" 
 
 // Validate refuses what cannot be made, whatever is there.
 func (n Network) Validate() error {
-	if err := n.validateAddresses(); err != nil {
+	if err := errors.Join(n.validateAddresses(), n.validateMirror()); err != nil {
 		return err
 	}
 	if n.Internal && n.Options.SNAT.IsValid() {

@@ -103,7 +103,7 @@ func (a *app) open() error {
 	})
 	locks := &keylock.Locks{}
 	_, err = os.Stat("/proc/sys/net/ipv6")
-	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: err == nil}
+	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: err == nil, Run: a.cfg.HostRun}
 	a.records = lifecycle.New(lifecycle.Config{
 		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: locks, Host: host, Instance: s.Instance(),
 		BridgeMappings: a.cfg.BridgeMappings, FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,

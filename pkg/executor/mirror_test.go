@@ -3,6 +3,7 @@ package executor_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -67,14 +68,23 @@ func (s switchboard) mirror(networks []topology.Network, endpoints []topology.En
 	s.t.Helper()
 	var refused map[string]error
 	for again := range 2 {
-		var p plan.Plan
-		p, refused = topology.MirrorsOf("i", slices.Clone(networks), endpoints).Plan(topology.Host{OVSDB: s.db}, s.seen(), links)
-		p.Steps = slices.DeleteFunc(p.Steps, func(step plan.Step) bool { return step.Target.Program != "ovs-vsctl" })
-		if again == 1 && !p.Empty() {
-			s.t.Errorf("a second plan is not empty: %s", p)
+		var plans []plan.Plan
+		there := maps.Clone(links)
+		for name := range s.seen().Ports {
+			if there == nil {
+				there = map[string]bool{}
+			}
+			there[string(name)] = true
 		}
-		if err := s.Apply(context.Background(), withoutWait(p)); err != nil {
-			s.t.Fatal(err)
+		plans, refused = topology.MirrorsOf("i", slices.Clone(networks), endpoints).Plans(topology.Host{OVSDB: s.db}, s.seen(), there)
+		for _, p := range plans {
+			p.Steps = slices.DeleteFunc(p.Steps, func(step plan.Step) bool { return step.Target.Program != "ovs-vsctl" })
+			if again == 1 && !p.Empty() {
+				s.t.Errorf("a second plan is not empty: %s", p)
+			}
+			if err := s.Apply(context.Background(), withoutWait(p)); err != nil {
+				s.t.Fatal(err)
+			}
 		}
 	}
 	return refused
@@ -132,7 +142,7 @@ func TestMirrorsOnARealDatabase(t *testing.T) {
 	s1, s2, db, no := container(some, "s1", "10.1.0.2"), container(some, "s2", "10.1.0.3"), container(some, "db", "10.1.0.4"), container(some, "no", "10.1.0.5")
 	yes, is := true, container(ids, "ids", "10.2.0.2")
 	i1, i2 := container(ids, "i1", "10.2.0.3"), container(ids, "i2", "10.2.0.4")
-	i1.Mirror, is.Mirror = &yes, &yes
+	i1.Mirror, is.Mirror, is.Sandbox = &yes, &yes, "/var/run/docker/netns/1"
 	f1 := container(far, "f1", "10.3.0.2")
 	networks, endpoints := []topology.Network{all, some, ids, far}, []topology.Endpoint{a1, a2, s1, s2, db, no, is, i1, i2, f1}
 	if refused := s.mirror(networks, nil, nil); len(refused) > 0 {
@@ -143,7 +153,8 @@ func TestMirrorsOnARealDatabase(t *testing.T) {
 	}
 	s.mirror(networks, endpoints, nil)
 	tunnel := s.vsctl("--bare", "--columns=name", "find", "Interface", "type=erspan")
-	want := "container:ids on ids: ocni1-endpoint > ocnids-endpoint\n" +
+	inside := s.vsctl("--bare", "--columns=name", "find", "Interface", "external_ids:destination=\"container:ids\"")
+	want := "container:ids: ocni1-endpoint > " + inside + "\n" +
 		"erspan:192.0.2.9: ocnf1-endpoint > " + tunnel + "\n" +
 		"monitor-port: ocna1-endpoint ocna2-endpoint ocndb-endpoint ocns1-endpoint ocns2-endpoint > monitor-port"
 	if got := s.mirrors(); got != want {
@@ -161,6 +172,14 @@ func TestMirrorsOnARealDatabase(t *testing.T) {
 	s.mirror(networks, endpoints, nil)
 	if got := s.mirrors(); got != strings.Replace(want, " ocns2-endpoint", "", 1) {
 		t.Errorf("made again:\n%s", got)
+	}
+	endpoints[6].Sandbox = "container of a record that was lost"
+	if refused := s.mirror(networks, endpoints, nil); len(refused) > 0 || !strings.Contains(s.mirrors(), inside) {
+		t.Errorf("a container that runs on has lost its link: %v, %s", refused, s.mirrors())
+	}
+	s.mirror([]topology.Network{some}, endpoints, nil)
+	if err := s.mirror([]topology.Network{ids}, endpoints, nil)["ids"]; err == nil || !strings.Contains(err.Error(), "docker restart ids") {
+		t.Errorf("a container whose namespace is not known: %v", err)
 	}
 	s.mirror([]topology.Network{some}, endpoints, nil)
 	if got := s.mirrors(); got != "monitor-port: ocndb-endpoint ocns1-endpoint > monitor-port" {

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,22 +30,27 @@ func (r *Records) Mirror(ctx context.Context) (done bool, refused map[string]err
 		return false, nil, nil
 	}
 	r.unmirrored = false
-	p, refused, err := r.planMirrors(ctx, wanted)
+	plans, refused, err := r.planMirrors(ctx, wanted)
 	if err != nil {
 		return false, nil, err
 	}
-	if err := r.Run.Apply(ctx, oneWay(p)); err != nil {
-		return false, refused, fmt.Errorf("mirroring: %w", err)
+	var all []error
+	for _, p := range plans {
+		if err := r.Run.Apply(ctx, oneWay(p)); err != nil {
+			all = append(all, fmt.Errorf("mirroring: %w", err))
+			continue
+		}
+		done = true
 	}
-	r.unmirrored = wanted.Idle()
-	return !p.Empty(), refused, nil
+	r.unmirrored = wanted.Idle() && len(all) == 0
+	return done, refused, errors.Join(all...)
 }
 
 func (r *Records) knownInOrder() []topology.Network {
 	return slices.SortedFunc(slices.Values(r.Known()), func(a, b topology.Network) int { return strings.Compare(a.ID, b.ID) })
 }
 
-func (r *Records) planMirrors(ctx context.Context, wanted topology.Mirrors) (p plan.Plan, refused map[string]error, err error) {
+func (r *Records) planMirrors(ctx context.Context, wanted topology.Mirrors) (plans []plan.Plan, refused map[string]error, err error) {
 	var seen ovs.Inventory
 	var links map[string]bool
 	look, bounded := errgroup.WithContext(ctx)
@@ -63,10 +69,10 @@ func (r *Records) planMirrors(ctx context.Context, wanted topology.Mirrors) (p p
 		return nil
 	})
 	if err := look.Wait(); err != nil {
-		return p, nil, err
+		return nil, nil, err
 	}
-	p, refused = wanted.Plan(r.Host, seen, links)
-	return p, refused, nil
+	plans, refused = wanted.Plans(r.Host, seen, links)
+	return plans, refused, nil
 }
 
 // mirrorable refuses a network that is to be made and cannot have its mirror, before

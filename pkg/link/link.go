@@ -54,6 +54,12 @@ func TxOff(name string) plan.Op {
 	return plan.Op{Do: []string{"-K", name, "tx", "off"}}
 }
 
+// Into moves the link into the network namespace that a file is of (ip-link(8)), up,
+// silent, and with another name.
+func Into(name, namespace, as string) plan.Op {
+	return plan.Op{Do: []string{"link", "set", "dev", name, "netns", namespace, "name", as, "arp", "off", "up"}}
+}
+
 // NoARP has the link answer no questions of others.
 func NoARP(name string) plan.Op {
 	return plan.Op{Do: []string{"link", "set", "dev", name, "arp", "off"}}

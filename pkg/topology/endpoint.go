@@ -13,7 +13,8 @@ import (
 // Host is what an endpoint's plan needs to know of the host.
 type Host struct {
 	OVSDB string
-	IPv6  bool // the kernel has IPv6
+	IPv6  bool   // the kernel has IPv6
+	Run   string // where this process sees the host's /run
 }
 
 // Lanes are the two plans of an endpoint, which need nothing of each other and

@@ -132,8 +132,8 @@ func script(t *testing.T, e example) string {
 	}
 	if n.Options.Mirrors() {
 		seen := ovs.Inventory{Ports: map[ovs.Port]ovs.PortRow{ovs.Port(endpoint.HostLink()): {UUID: strings.Repeat("u", 36), Bridge: n.Bridge()}}}
-		p, _ := topology.MirrorsOf(n.Instance, []topology.Network{n}, []topology.Endpoint{endpoint}).Plan(topology.Host{OVSDB: ovsdbAddress, IPv6: true}, seen, nil)
-		b.WriteString("# the mirror, on the host, of the container\n" + p.String())
+		p, _ := topology.MirrorsOf(n.Instance, []topology.Network{n}, []topology.Endpoint{endpoint}).Plans(topology.Host{OVSDB: ovsdbAddress, IPv6: true}, seen, nil)
+		b.WriteString("# the mirror, on the host, of the container\n" + p[0].String())
 	}
 	if n.NeedsHost() {
 		endpoint.Ports = []topology.Port{{Protocol: topology.TCP, HostPort: 8080, Container: 80}}

@@ -30,6 +30,7 @@ type Mirrors struct {
 
 type mirror struct {
 	output   ovs.Port // "" while the container is not there
+	sandbox  string   // of that
 	key      string   // of the row, whatever its output has become
 	to       options.Destination
 	bridge   ovs.Bridge
@@ -55,15 +56,16 @@ func MirrorsOf(instance string, networks []Network, endpoints []Endpoint) Mirror
 		if !ok {
 			continue
 		}
-		one := mirror{output: n.mirrorOutput(to, on[n.ID]), key: n.Options.MirrorDest, to: to, bridge: n.Bridge(), tenant: n.Options.TenantID, mtu: n.MTU, networks: []string{n.ID}}
-		if to.Kind == options.MirrorContainer {
-			one.key += " on " + n.ID
-		}
+		one := mirror{key: n.Options.MirrorDest, to: to, bridge: n.Bridge(), tenant: n.Options.TenantID, mtu: n.MTU, networks: []string{n.ID}}
 		for _, e := range on[n.ID] {
-			if port := ovs.Port(e.HostLink()); n.mirrors(e) && port != one.output {
-				one.ports = append(one.ports, port)
+			switch {
+			case to.Kind == options.MirrorContainer && e.Container == to.Name:
+				one.sandbox = e.Sandbox
+			case n.mirrors(e):
+				one.ports = append(one.ports, ovs.Port(e.HostLink()))
 			}
 		}
+		one.output = one.port()
 		m.add(one)
 	}
 	return m
@@ -79,27 +81,28 @@ func (m *Mirrors) add(one mirror) {
 			one.key, m.all[i].networks[0], tenantText(m.all[i].tenant), tenantText(one.tenant))
 	default:
 		have := &m.all[i]
+		if have.output == "" {
+			have.output, have.sandbox = one.output, one.sandbox
+		}
 		have.mtu = max(have.mtu, one.mtu)
 		have.networks, have.ports = append(have.networks, one.networks...), append(have.ports, one.ports...)
 	}
 }
 
-// mirrorOutput is the port that the network's mirror leads to.
-func (n Network) mirrorOutput(to options.Destination, on []Endpoint) ovs.Port {
-	switch to.Kind {
+// port names the port that the mirror leads to.
+func (one mirror) port() ovs.Port {
+	of := one.key
+	switch one.to.Kind {
 	case options.MirrorPort:
-		return ovs.Port(to.Name)
+		return ovs.Port(one.to.Name)
 	case options.MirrorContainer:
-		for _, e := range on {
-			if e.Container == to.Name {
-				return ovs.Port(e.HostLink())
-			}
+		if !strings.HasPrefix(one.sandbox, "/") { // of one whose record was lost, it is not known
+			return ""
 		}
-		return ""
-	default:
-		sum := sha256.Sum256([]byte(string(to.Kind) + to.Address.String()))
-		return ovs.Port("ocm" + hex.EncodeToString(sum[:6]))
+		of = one.sandbox
 	}
+	sum := sha256.Sum256([]byte(of))
+	return ovs.Port("ocm" + hex.EncodeToString(sum[:6]))
 }
 
 // mirrors reports whether the endpoint is one of those that are mirrored.
@@ -133,47 +136,59 @@ func (n Network) validateMirror() error {
 // Idle reports whether there is nothing to mirror.
 func (m Mirrors) Idle() bool { return len(m.all) == 0 }
 
-// Plan returns what the host lacks of the mirrors, and what it has of ours and should
-// not; and which networks cannot have theirs, and why. Links are those of the host, by
+// Plans returns what the host lacks of the mirrors, and what it has of ours and should
+// not: those that lead into containers each by itself, which may end meanwhile. It also
+// returns which networks cannot have theirs, and why. Links are those of the host, by
 // name.
-func (m Mirrors) Plan(h Host, seen ovs.Inventory, links map[string]bool) (plan.Plan, map[string]error) {
-	w := mirroring{Mirrors: m, host: h, seen: seen, links: links, refused: maps.Clone(m.refused), keep: map[string]bool{}}
+func (m Mirrors) Plans(h Host, seen ovs.Inventory, links map[string]bool) ([]plan.Plan, map[string]error) {
+	all := &mirroring{Mirrors: m, host: h, seen: seen, links: links, refused: maps.Clone(m.refused), keep: map[string]bool{}}
 	bridges := map[ovs.Bridge]int{}
 	for b, marks := range seen.Bridges {
 		bridges[b] = len(marks.Mirrors)
 	}
 	for _, row := range seen.Mirrors {
-		if w.ours(row.ExternalIDs) {
-			bridges[w.bridgeOf(row)]--
+		if all.ours(row.ExternalIDs) {
+			bridges[all.bridgeOf(row)]--
 		}
 	}
 	outputs := map[ovs.Port]bool{}
+	var inside []plan.Plan
 	for _, one := range m.all {
 		if bridges[one.bridge]++; bridges[one.bridge] > ovs.MaxMirrors {
-			w.refuse(one, fmt.Errorf("bridge %q has %d mirrors, which is all that it can have: use the mirror.dest of another network", one.bridge, ovs.MaxMirrors))
+			all.refuse(one, fmt.Errorf("bridge %q has %d mirrors, which is all that it can have: use the mirror.dest of another network", one.bridge, ovs.MaxMirrors))
 			continue
 		}
-		if why := w.output(one); why != nil {
-			w.refuse(one, why)
+		w := all
+		if one.to.Kind == options.MirrorContainer {
+			w = &mirroring{Mirrors: m, host: h, seen: seen, links: links, keep: all.keep}
+		}
+		if why := w.output(&one); why != nil {
+			all.refuse(one, why)
 			continue
 		}
 		if outputs[one.output] = true; one.output != "" {
 			w.row(one)
 		}
+		if w != all {
+			inside = append(inside, w.plan())
+		}
 	}
 	for _, row := range seen.Mirrors {
-		if w.ours(row.ExternalIDs) && !w.keep[row.UUID] {
-			w.rows = append(w.rows, ovs.MirrorDelete(w.bridgeOf(row), row))
+		if all.ours(row.ExternalIDs) && !all.keep[row.UUID] {
+			all.rows = append(all.rows, ovs.MirrorDelete(all.bridgeOf(row), row))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.Interfaces)) {
-		if ids := seen.Interfaces[name].ExternalIDs; w.ours(ids) && ids["role"] == roleMirror && !outputs[name] {
-			w.rows = append(w.rows, ovs.PortDelete(name))
+		ids := seen.Interfaces[name].ExternalIDs
+		if !all.ours(ids) || ids["role"] != roleMirror || outputs[name] {
+			continue
+		}
+		all.rows = append(all.rows, ovs.PortDelete(name))
+		if ids["sandbox"] != "" && links[string(name)] {
+			all.gone = append(all.gone, link.Delete(string(name)))
 		}
 	}
-	local := ovs.Local(h.OVSDB)
-	return plan.New(plan.Step{Target: local, Ops: w.unplug}, plan.Step{Target: local, Ops: w.ports}, plan.Step{Target: link.Sysctl(), Ops: w.sysctls},
-		plan.Step{Target: link.Batch(), Ops: w.link}, plan.Step{Target: local, Ops: w.rows}), w.refused
+	return slices.DeleteFunc(append([]plan.Plan{all.plan()}, inside...), plan.Plan.Empty), all.refused
 }
 
 // mirroring is the work on a plan.
@@ -185,7 +200,13 @@ type mirroring struct {
 	refused map[string]error
 	keep    map[string]bool // rows, by UUID
 
-	unplug, ports, sysctls, link, rows []plan.Op
+	unplug, veth, ports, sysctls, link, rows, gone []plan.Op
+}
+
+func (w *mirroring) plan() plan.Plan {
+	local := ovs.Local(w.host.OVSDB)
+	return plan.New(plan.Step{Target: local, Ops: w.unplug}, plan.Step{Target: link.Batch(), Ops: w.veth}, plan.Step{Target: local, Ops: w.ports},
+		plan.Step{Target: link.Sysctl(), Ops: w.sysctls}, plan.Step{Target: link.Batch(), Ops: w.link}, plan.Step{Target: local, Ops: w.rows}, plan.Step{Target: link.Batch(), Ops: w.gone})
 }
 
 func (w *mirroring) ours(ids map[string]string) bool {
@@ -208,15 +229,16 @@ func (w *mirroring) bridgeOf(row ovs.MirrorRow) ovs.Bridge {
 }
 
 // output sees to the port that the mirror leads to.
-func (w *mirroring) output(one mirror) error {
+func (w *mirroring) output(one *mirror) error {
+	if one.to.Kind == options.MirrorContainer {
+		return w.inside(one)
+	}
 	name := one.output
 	port, there := w.seen.Ports[name]
 	have := w.seen.Interfaces[name]
 	_, isBridge := w.seen.Bridges[ovs.Bridge(name)]
 	foreign := have.ExternalIDs["owner"] == Owner && !(w.ours(have.ExternalIDs) && have.ExternalIDs["role"] == roleMirror)
 	switch {
-	case one.to.Kind == options.MirrorContainer:
-		return nil
 	case isBridge:
 		return fmt.Errorf("mirror.dest %q is a bridge: give the name of a port", name)
 	case foreign && have.ExternalIDs["endpoint_id"] != "":
@@ -230,7 +252,7 @@ func (w *mirroring) output(one mirror) error {
 	case there && have.ExternalIDs["owner"] == "":
 		return nil // an administrator's
 	}
-	marks := ids("instance", w.instance, "role", roleMirror, "tenant_id", one.tenant, "mtu", strconv.Itoa(one.mtu))
+	marks := w.marks(*one)
 	if !there || have.Error != "" || !holds(have.ExternalIDs, marks) {
 		if there && have.Error != "" {
 			w.unplug = append(w.unplug, ovs.PortDelete(name))
@@ -245,6 +267,59 @@ func (w *mirroring) output(one mirror) error {
 		w.listen(string(name))
 	}
 	return nil
+}
+
+func (w *mirroring) marks(one mirror) map[string]string {
+	return ids("instance", w.instance, "role", roleMirror, "tenant_id", one.tenant, mirrorKey, one.key, "sandbox", one.sandbox, "mtu", strconv.Itoa(one.mtu))
+}
+
+// MirrorLink is the link that a container has which a mirror leads to.
+const MirrorLink = "mirror0"
+
+// inside sees to a link of the container's own that the mirror leads to: from a port
+// that a mirror leads to Open vSwitch takes nothing (ofproto-dpif-xlate.c,
+// xlate_actions), and the container would be cut off.
+func (w *mirroring) inside(one *mirror) error {
+	if one.output == "" && one.sandbox != "" {
+		for _, name := range slices.Sorted(maps.Keys(w.seen.Interfaces)) {
+			have := w.seen.Interfaces[name]
+			if w.ours(have.ExternalIDs) && have.ExternalIDs["role"] == roleMirror && have.ExternalIDs[mirrorKey] == one.key && have.Error == "" {
+				one.output = name
+				return nil
+			}
+		}
+		return fmt.Errorf("mirror.dest %q: the container runs since before this plugin's records were lost, restart it (docker restart %s)", one.key, one.to.Name)
+	}
+	name := one.output
+	port, there := w.seen.Ports[name]
+	have, marks := w.seen.Interfaces[name], w.marks(*one)
+	if name == "" || there && port.Bridge == one.bridge && have.Error == "" && w.links[string(name)] && holds(have.ExternalIDs, marks) {
+		return nil
+	}
+	if there {
+		w.unplug = append(w.unplug, ovs.PortDelete(name))
+	}
+	if w.links[string(name)] { // its other end may be anywhere
+		w.veth = append(w.veth, link.Delete(string(name)))
+	}
+	peer := "ocp" + strings.TrimPrefix(string(name), "ocm")
+	w.veth = append(w.veth, link.VethAdd(string(name), peer, MAC(nil, peer), one.mtu))
+	if w.host.IPv6 {
+		w.veth = append(w.veth, link.NoLinkLocal(string(name)), link.NoLinkLocal(peer))
+	}
+	w.veth = append(w.veth, link.Up(string(name)), link.Into(peer, w.host.inside(one.sandbox), MirrorLink))
+	w.ports = append(w.ports, ovs.PortAdd(one.bridge, name), ovs.InterfaceSet(name, marks))
+	return nil
+}
+
+// inside is a path of the host, below its /run, as this process sees it.
+func (h Host) inside(path string) string {
+	for _, run := range []string{"/var/run/", "/run/"} {
+		if rest, ok := strings.CutPrefix(path, run); ok {
+			return h.Run + "/" + rest
+		}
+	}
+	return path
 }
 
 // listen has the host's link do nothing but listen: what is mirrored to it is for

@@ -76,7 +76,7 @@ func (s switchboard) mirror(networks []topology.Network, endpoints []topology.En
 			}
 			there[string(name)] = true
 		}
-		plans, refused = topology.MirrorsOf("i", slices.Clone(networks), endpoints).Plans(topology.Host{OVSDB: s.db}, s.seen(), there)
+		plans, refused = topology.MirrorsOf("i", slices.Clone(networks), endpoints).Plans(topology.Host{OVSDB: s.db}, s.seen(), there, map[netip.Addr]int{netip.MustParseAddr("192.0.2.9"): 1500})
 		for _, p := range plans {
 			p.Steps = slices.DeleteFunc(p.Steps, func(step plan.Step) bool { return step.Target.Program != "ovs-vsctl" })
 			if again == 1 && !p.Empty() {
@@ -162,6 +162,14 @@ func TestMirrorsOnARealDatabase(t *testing.T) {
 	}
 	if got := s.vsctl("get", "Interface", "monitor-port", "mtu_request", "type"); got != "9000\ninternal" {
 		t.Errorf("monitor-port is %s", got)
+	}
+
+	for datapath, cut := range map[string]string{topology.Userspace: "1464", topology.Kernel: "[]"} {
+		far.Datapath = datapath
+		s.mirror([]topology.Network{all, some, ids, far}, endpoints, nil)
+		if got := s.vsctl("get", "Mirror", "erspan:192.0.2.9", "snaplen"); got != cut {
+			t.Errorf("datapath %s: frames are cut to %s, want %s", datapath, got, cut)
+		}
 	}
 
 	// What others have done, and containers that go.

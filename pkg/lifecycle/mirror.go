@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
@@ -68,10 +70,29 @@ func (r *Records) planMirrors(ctx context.Context, wanted topology.Mirrors) (pla
 		}
 		return nil
 	})
+	var addresses []link.Address
+	ways := map[netip.Addr]int{}
+	if len(wanted.Collectors()) > 0 {
+		look.Go(func() (err error) {
+			addresses, err = r.Run.Addresses(bounded)
+			return err
+		})
+	}
 	if err := look.Wait(); err != nil {
 		return nil, nil, err
 	}
-	plans, refused = wanted.Plans(r.Host, seen, links)
+	for _, to := range wanted.Collectors() {
+		from, err := r.Run.RouteSource(ctx, to)
+		if err != nil {
+			continue // it is not reached at all for now
+		}
+		for _, a := range addresses {
+			if a.Prefix.Addr() == from {
+				ways[to] = a.MTU
+			}
+		}
+	}
+	plans, refused = wanted.Plans(r.Host, seen, links, ways)
 	return plans, refused, nil
 }
 

@@ -43,7 +43,7 @@ func TakeInventory(db, owner string) ovsdb.Transaction {
 		ovsdb.Select("Bridge", nil, "name", "ports", "mirrors", "external_ids"),
 		ovsdb.Select("Port", nil, "_uuid", "name"),
 		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name", "external_ids", "error", "admin_state"),
-		ovsdb.Select("Mirror", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "_uuid", "name", "select_src_port", "select_dst_port", "output_port", "external_ids"),
+		ovsdb.Select("Mirror", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "_uuid", "name", "select_src_port", "select_dst_port", "output_port", "snaplen", "external_ids"),
 	}}
 }
 
@@ -85,7 +85,7 @@ func ReadInventory(results []ovsdb.Result) Inventory {
 	}
 	for _, r := range results[4].Rows {
 		for _, id := range r.UUIDs("_uuid") {
-			m := MirrorRow{UUID: id, Name: r.String("name"), From: names(r.UUIDs("select_src_port")), To: names(r.UUIDs("select_dst_port")), ExternalIDs: r.Map("external_ids")}
+			m := MirrorRow{UUID: id, Name: r.String("name"), From: names(r.UUIDs("select_src_port")), To: names(r.UUIDs("select_dst_port")), Cut: r.Int("snaplen"), ExternalIDs: r.Map("external_ids")}
 			for _, out := range r.UUIDs("output_port") {
 				m.Output = nameOf[out]
 			}

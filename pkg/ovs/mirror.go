@@ -19,16 +19,17 @@ type MirrorRow struct {
 	UUID, Name  string
 	From, To    []Port // whose packets are mirrored, sorted by name
 	Output      Port   // "" for none
+	Cut         int    // bytes of a frame that are mirrored; 0 for all
 	ExternalIDs map[string]string
 }
 
 // MirrorAdd makes a mirror of what the ports, given by UUID, send and receive, and
 // adds it to the bridge beside those of others.
-func MirrorAdd(b Bridge, name string, ports []string, output Port, ids map[string]string) []plan.Op {
+func MirrorAdd(b Bridge, name string, ports []string, output Port, cut int, ids map[string]string) []plan.Op {
 	row, out := "@mirror-"+string(output), "@output-"+string(output)
 	return []plan.Op{
 		{Do: []string{"--id=" + out, "get", "Port", string(output)}},
-		{Do: append([]string{"--id=" + row, "create", "Mirror", "name=" + ovsdb.Quote(name), "select_src_port=" + references(ports), "select_dst_port=" + references(ports), "output_port=" + out},
+		{Do: append([]string{"--id=" + row, "create", "Mirror", "name=" + ovsdb.Quote(name), "select_src_port=" + references(ports), "select_dst_port=" + references(ports), "output_port=" + out, snap(cut)},
 			ovsdb.Columns("external_ids", ids)...)},
 		{Do: []string{"add", "Bridge", string(b), "mirrors", row}},
 	}
@@ -36,13 +37,21 @@ func MirrorAdd(b Bridge, name string, ports []string, output Port, ids map[strin
 
 // MirrorSet changes what a mirror that is there mirrors, where to, and what it says
 // of itself.
-func MirrorSet(m MirrorRow, ports []string, output Port, ids map[string]string) []plan.Op {
+func MirrorSet(m MirrorRow, ports []string, output Port, cut int, ids map[string]string) []plan.Op {
 	out := "@output-" + m.UUID
 	return []plan.Op{
 		{Do: []string{"--id=" + out, "get", "Port", string(output)}},
-		{Do: append([]string{"set", "Mirror", m.UUID, "select_src_port=" + references(ports), "select_dst_port=" + references(ports), "output_port=" + out},
+		{Do: append([]string{"set", "Mirror", m.UUID, "select_src_port=" + references(ports), "select_dst_port=" + references(ports), "output_port=" + out, snap(cut)},
 			ovsdb.Columns("external_ids", ids)...)},
 	}
+}
+
+// snap is the length that frames are cut to.
+func snap(cut int) string {
+	if cut == 0 {
+		return "snaplen=[]"
+	}
+	return "snaplen=" + strconv.Itoa(cut)
 }
 
 // MirrorDelete takes a mirror from its bridge. Nothing else refers to it, so it is

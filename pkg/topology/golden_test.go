@@ -132,7 +132,7 @@ func script(t *testing.T, e example) string {
 	}
 	if n.Options.Mirrors() {
 		seen := ovs.Inventory{Ports: map[ovs.Port]ovs.PortRow{ovs.Port(endpoint.HostLink()): {UUID: strings.Repeat("u", 36), Bridge: n.Bridge()}}}
-		p, _ := topology.MirrorsOf(n.Instance, []topology.Network{n}, []topology.Endpoint{endpoint}).Plans(topology.Host{OVSDB: ovsdbAddress, IPv6: true}, seen, nil)
+		p, _ := topology.MirrorsOf(n.Instance, []topology.Network{n}, []topology.Endpoint{endpoint}).Plans(topology.Host{OVSDB: ovsdbAddress, IPv6: true}, seen, nil, nil)
 		b.WriteString("# the mirror, on the host, of the container\n" + p[0].String())
 	}
 	if n.NeedsHost() {

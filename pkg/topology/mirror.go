@@ -34,6 +34,7 @@ type mirror struct {
 	key      string   // of the row, whatever its output has become
 	to       options.Destination
 	bridge   ovs.Bridge
+	datapath string
 	tenant   string
 	mtu      int // the largest of the networks'
 	networks []string
@@ -56,7 +57,7 @@ func MirrorsOf(instance string, networks []Network, endpoints []Endpoint) Mirror
 		if !ok {
 			continue
 		}
-		one := mirror{key: n.Options.MirrorDest, to: to, bridge: n.Bridge(), tenant: n.Options.TenantID, mtu: n.MTU, networks: []string{n.ID}}
+		one := mirror{key: n.Options.MirrorDest, to: to, bridge: n.Bridge(), datapath: n.Datapath, tenant: n.Options.TenantID, mtu: n.MTU, networks: []string{n.ID}}
 		for _, e := range on[n.ID] {
 			switch {
 			case to.Kind == options.MirrorContainer && e.Container == to.Name:
@@ -133,15 +134,46 @@ func (n Network) validateMirror() error {
 	return nil
 }
 
+// Collectors are the machines that mirrors lead to.
+func (m Mirrors) Collectors() []netip.Addr {
+	var all []netip.Addr
+	for _, one := range m.all {
+		if one.to.Address.IsValid() {
+			all = append(all, one.to.Address)
+		}
+	}
+	return all
+}
+
+// wrapping is what a mirror's tunnel adds to a frame over IPv4, in bytes; IPv6 adds 20
+// more. ERSPAN numbers its packets.
+var wrapping = map[options.DestinationKind]int{options.MirrorGRE: 24, options.MirrorERSPAN: 36}
+
+// cut is the length that frames are cut to; 0 for none. The kernel sends what is too
+// long for the way in fragments, the userspace datapath drops it.
+func (w *mirroring) cut(one mirror) int {
+	room := w.ways[one.to.Address] - wrapping[one.to.Kind]
+	if one.to.Address.Is6() {
+		room -= 20
+	}
+	if one.datapath != Userspace || w.ways[one.to.Address] == 0 || room >= one.mtu+ethernet {
+		return 0
+	}
+	return room
+}
+
+// ethernet is the length of a frame's header, with a VLAN tag.
+const ethernet = 18
+
 // Idle reports whether there is nothing to mirror.
 func (m Mirrors) Idle() bool { return len(m.all) == 0 }
 
 // Plans returns what the host lacks of the mirrors, and what it has of ours and should
 // not: those that lead into containers each by itself, which may end meanwhile. It also
 // returns which networks cannot have theirs, and why. Links are those of the host, by
-// name.
-func (m Mirrors) Plans(h Host, seen ovs.Inventory, links map[string]bool) ([]plan.Plan, map[string]error) {
-	all := &mirroring{Mirrors: m, host: h, seen: seen, links: links, refused: maps.Clone(m.refused), keep: map[string]bool{}}
+// name, and ways the MTUs of those that lead to Collectors.
+func (m Mirrors) Plans(h Host, seen ovs.Inventory, links map[string]bool, ways map[netip.Addr]int) ([]plan.Plan, map[string]error) {
+	all := &mirroring{Mirrors: m, host: h, seen: seen, links: links, ways: ways, refused: maps.Clone(m.refused), keep: map[string]bool{}}
 	bridges := map[ovs.Bridge]int{}
 	for b, marks := range seen.Bridges {
 		bridges[b] = len(marks.Mirrors)
@@ -197,6 +229,7 @@ type mirroring struct {
 	host    Host
 	seen    ovs.Inventory
 	links   map[string]bool
+	ways    map[netip.Addr]int
 	refused map[string]error
 	keep    map[string]bool // rows, by UUID
 
@@ -349,10 +382,10 @@ func (w *mirroring) row(one mirror) {
 			continue
 		}
 		w.keep[row.UUID] = true
-		if !slices.Equal(row.From, ports) || !slices.Equal(row.To, ports) || row.Output != one.output || !holds(row.ExternalIDs, marks) {
-			w.rows = append(w.rows, ovs.MirrorSet(row, uuids, one.output, marks)...)
+		if !slices.Equal(row.From, ports) || !slices.Equal(row.To, ports) || row.Output != one.output || row.Cut != w.cut(one) || !holds(row.ExternalIDs, marks) {
+			w.rows = append(w.rows, ovs.MirrorSet(row, uuids, one.output, w.cut(one), marks)...)
 		}
 		return
 	}
-	w.rows = append(w.rows, ovs.MirrorAdd(one.bridge, one.key, uuids, one.output, marks)...)
+	w.rows = append(w.rows, ovs.MirrorAdd(one.bridge, one.key, uuids, one.output, w.cut(one), marks)...)
 }

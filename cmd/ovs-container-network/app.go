@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,8 +181,8 @@ func (a *app) close() {
 	}
 }
 
-// status answers the status command.
-func (a *app) status(ctx context.Context) control.Status {
+// Status answers the status command.
+func (a *app) Status(ctx context.Context) control.Status {
 	s := control.Status{Version: version, Started: a.started, OVS: "ok", Databases: []control.DB{}, Networks: []control.Network{}}
 	if err := a.run.DatabaseReady(ctx, a.cfg.OVSDB, ovsdb.Local); err != nil {
 		s.OVS = err.Error()
@@ -239,6 +240,9 @@ func describe(n store.Record[topology.Network]) control.Network {
 	c := control.Network{
 		ID: d.ID, Name: d.Name, Switch: string(d.Switch()), Router: string(d.Router()), Tenant: d.Options.TenantID, Phase: string(n.Phase), MTU: d.MTU,
 	}
+	if d.Options.Mirrors() {
+		c.Mirror = cmp.Or(strings.Join(d.Options.MirrorPorts, ","), "containers that ask for it") + " > " + d.Options.MirrorDest
+	}
 	switch {
 	case d.Transit != nil:
 		c.Transit = string(d.Transit.Switch)
@@ -248,8 +252,27 @@ func describe(n store.Record[topology.Network]) control.Network {
 	return c
 }
 
-// reconcile answers the reconcile command.
-func (a *app) reconcile(ctx context.Context) (reconcile.Report, error) {
+// Change answers the set command.
+func (a *app) Change(ctx context.Context, c control.Change) (control.Network, error) {
+	if a.refusal != nil {
+		return control.Network{}, a.refusal
+	}
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+		return control.Network{}, fmt.Errorf("waiting for recovery to end: %w", context.Cause(ctx))
+	}
+	n, err := a.records.Change(ctx, c.Network, c.Options)
+	if err != nil {
+		return control.Network{}, err
+	}
+	a.log.Info("network changed", zap.String("network", n.ID), zap.Any("options", c.Options), zap.Int("mtu", n.MTU))
+	a.reconciler.Wake() // for what OVN's DHCP and its routers tell of it
+	return describe(store.Record[topology.Network]{Phase: store.Ready, Data: n}), nil
+}
+
+// Reconcile answers the reconcile command.
+func (a *app) Reconcile(ctx context.Context) (reconcile.Report, error) {
 	if a.refusal != nil {
 		return reconcile.Report{}, a.refusal
 	}

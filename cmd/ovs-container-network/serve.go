@@ -61,7 +61,7 @@ func serve(ctx context.Context) error {
 	} else {
 		defer c.Close()
 		background.Go(func() {
-			if err := control.Serve(c, a.status, a.reconcile); err != nil {
+			if err := control.Serve(c, a); err != nil {
 				log.Warn("control socket", zap.Error(err))
 			}
 		})

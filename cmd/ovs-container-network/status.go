@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -21,7 +22,7 @@ const hostSocket = "/run/ovs-container-network/control.sock"
 
 func statusCommand() *cobra.Command {
 	var asJSON bool
-	var socket, reports string
+	var socket, reports, tenant string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what the running plugin holds, and whether OVS and OVN answer",
@@ -36,6 +37,9 @@ func statusCommand() *cobra.Command {
 				}
 				return errors.Join(err, printLeft(cmd.OutOrStdout(), reports))
 			}
+			if cmd.Flags().Changed("tenant") {
+				s = s.Of(tenant)
+			}
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
@@ -45,6 +49,7 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&tenant, "tenant", "", "show the networks and published ports of one tenant; \"\" stands for those of none")
 	cmd.Flags().StringVar(&reports, "reports", hostReports, "where plugins leave "+reconcile.ReportFile)
 	socketFlag(cmd, &socket)
 	return cmd
@@ -81,6 +86,13 @@ func printStatus(out io.Writer, s control.Status) error {
 	}
 	for _, n := range s.Networks {
 		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", n.ID, n.Name, n.Switch, n.Router, n.Transit, n.Tenant, n.Phase, n.MTU, n.Endpoints, n.Deferred, n.Removing)
+	}
+	mirrored := slices.DeleteFunc(slices.Clone(s.Networks), func(n control.Network) bool { return n.Mirror == "" })
+	if len(mirrored) > 0 {
+		fmt.Fprintln(w, "\nMIRRORED\tNETWORK")
+	}
+	for _, n := range mirrored {
+		fmt.Fprintf(w, "%s\t%.12s\n", n.Mirror, n.ID)
 	}
 	if len(s.Ports) > 0 {
 		fmt.Fprintln(w, "\nPUBLISHED\tENDPOINT\tNETWORK")

@@ -24,7 +24,7 @@ func TestPrintStatus(t *testing.T) {
 				Version: "1.0", Instance: "uuid", Started: at, Ready: true, OVS: "ok",
 				Databases: []control.DB{{Connection: "tcp:10.0.0.1:6641"}, {Connection: "tcp:172.30.0.5:6641", Away: &at}},
 				Networks: []control.Network{
-					{ID: "0123456789abcdef", Name: "web", Switch: "ls", Router: "lr", Transit: "ls-t", Tenant: "blue", Phase: "ready", MTU: 1442, Endpoints: 3, Deferred: 1, Removing: 2},
+					{ID: "0123456789abcdef", Name: "web", Switch: "ls", Router: "lr", Transit: "ls-t", Tenant: "blue", Phase: "ready", MTU: 1442, Endpoints: 3, Deferred: 1, Removing: 2, Mirror: "all > monitor-port"},
 					{ID: "123456789abcdef0", Switch: "ls2", Phase: "deleting", MTU: 1500},
 				},
 				Recovery: reconcile.Report{
@@ -46,6 +46,9 @@ networks                        2
 NETWORK       NAME  SWITCH  ROUTER  TRANSIT  TENANT  PHASE     MTU   ENDPOINTS  DEFERRED  REMOVING
 0123456789ab  web   ls      lr      ls-t     blue    ready     1442  3          1         2
 123456789abc        ls2                              deleting  1500  0          0         0
+
+MIRRORED            NETWORK
+all > monitor-port  0123456789ab
 `,
 		},
 		"recovering": {

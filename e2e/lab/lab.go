@@ -128,6 +128,14 @@ func (l *Lab) Command(ctx context.Context, args ...string) string {
 	return l.Must(ctx, append([]string{l.pluginDir(ctx) + "/rootfs/usr/bin/ovs-container-network"}, args...)...)
 }
 
+// CommandError runs the plugin's own command, which has to fail, and returns what it says.
+func (l *Lab) CommandError(ctx context.Context, args ...string) string {
+	GinkgoHelper()
+	_, err := l.Run(ctx, append([]string{l.pluginDir(ctx) + "/rootfs/usr/bin/ovs-container-network"}, args...)...)
+	Expect(err).To(HaveOccurred())
+	return stderr(err)
+}
+
 // RestartPlugin disables and enables the plugin. Without -f Docker refuses to disable one that has networks.
 func (l *Lab) RestartPlugin(ctx context.Context) {
 	GinkgoHelper()

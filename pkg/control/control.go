@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
@@ -43,6 +45,7 @@ type Network struct {
 	Router    string `json:"router,omitempty"`
 	Transit   string `json:"transit,omitempty"` // switch of the transit network, or "waits for NAME"
 	Tenant    string `json:"tenant_id,omitempty"`
+	Mirror    string `json:"mirror,omitempty"` // "PORTS > DESTINATION"
 	Phase     string `json:"phase"`
 	MTU       int    `json:"mtu"`
 	Endpoints int    `json:"endpoints"`
@@ -58,12 +61,25 @@ type Port struct {
 	Port     string `json:"port"` // "*:8080->80/tcp", or a floating address
 }
 
+// Of returns the status with the networks of one tenant, and what is theirs.
+func (s Status) Of(tenant string) Status {
+	ours := map[string]bool{}
+	s.Networks = slices.DeleteFunc(slices.Clone(s.Networks), func(n Network) bool {
+		ours[n.ID] = n.Tenant == tenant
+		return n.Tenant != tenant
+	})
+	s.Ports = slices.DeleteFunc(slices.Clone(s.Ports), func(p Port) bool { return !ours[p.Network] })
+	return s
+}
+
 const (
 	statusPath    = "/status"
 	reconcilePath = "/reconcile"
+	changePath    = "/change"
 	askWithin     = 8 * time.Second
 	// reconcileWithin covers two looks at Docker's lists.
 	reconcileWithin = 2 * time.Minute
+	changeWithin    = 20 * time.Second
 )
 
 // Listen makes a socket that only its owner can use, and its folder, if need
@@ -89,23 +105,53 @@ func Listen(path string, folder os.FileMode) (net.Listener, error) {
 	return l, nil
 }
 
+// Change is what is to change of a network, given by its name, id, or the beginning of
+// that: options and their new values, "" for none.
+type Change struct {
+	Network string            `json:"network"`
+	Options map[string]string `json:"options"`
+}
+
+// Plugin is what answers.
+type Plugin interface {
+	Status(ctx context.Context) Status
+	Reconcile(ctx context.Context) (reconcile.Report, error)
+	Change(ctx context.Context, c Change) (Network, error)
+}
+
 // Serve answers until the listener is closed.
-func Serve(l net.Listener, status func(context.Context) Status, reconcileNow func(context.Context) (reconcile.Report, error)) error {
+func Serve(l net.Listener, p Plugin) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+statusPath, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
-		answer(w, http.StatusOK, status(ctx))
+		answer(w, http.StatusOK, p.Status(ctx))
 	})
 	mux.HandleFunc("POST "+reconcilePath, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), reconcileWithin)
 		defer cancel()
-		done, err := reconcileNow(ctx)
+		done, err := p.Reconcile(ctx)
 		if err != nil {
 			answer(w, http.StatusInternalServerError, problem{err.Error()})
 			return
 		}
 		answer(w, http.StatusOK, done)
+	})
+	mux.HandleFunc("POST "+changePath, func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), changeWithin)
+		defer cancel()
+		var c Change
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&c)
+		if err != nil {
+			answer(w, http.StatusBadRequest, problem{fmt.Sprintf("reading what is to change: %v", err)})
+			return
+		}
+		n, err := p.Change(ctx, c)
+		if err != nil {
+			answer(w, http.StatusInternalServerError, problem{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, n)
 	})
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -128,7 +174,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 // Ask asks the plugin behind the socket for its status.
 func Ask(ctx context.Context, socket string) (Status, error) {
 	var s Status
-	return s, call(ctx, socket, http.MethodGet, statusPath, askWithin, &s)
+	return s, call(ctx, socket, http.MethodGet, statusPath, askWithin, nil, &s)
 }
 
 // Reconcile has the plugin behind the socket compare what there is with its
@@ -136,10 +182,16 @@ func Ask(ctx context.Context, socket string) (Status, error) {
 // started.
 func Reconcile(ctx context.Context, socket string) (reconcile.Report, error) {
 	var r reconcile.Report
-	return r, call(ctx, socket, http.MethodPost, reconcilePath, reconcileWithin, &r)
+	return r, call(ctx, socket, http.MethodPost, reconcilePath, reconcileWithin, nil, &r)
 }
 
-func call(ctx context.Context, socket, method, path string, within time.Duration, into any) error {
+// Ask has the plugin behind the socket change a network, and returns that.
+func (c Change) Ask(ctx context.Context, socket string) (Network, error) {
+	var n Network
+	return n, call(ctx, socket, http.MethodPost, changePath, changeWithin, c, &n)
+}
+
+func call(ctx context.Context, socket, method, path string, within time.Duration, ask, into any) error {
 	client := http.Client{Timeout: within, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -147,7 +199,11 @@ func call(ctx context.Context, socket, method, path string, within time.Duration
 		},
 	}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, method, "http://plugin"+path, nil)
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return fmt.Errorf("asking the plugin: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://plugin"+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("asking the plugin: %w", err)
 	}

@@ -27,6 +27,45 @@ func socket(t *testing.T) string {
 	return filepath.Join(dir, "run", "control.sock")
 }
 
+// plugin answers with a status, and fails the second reconciliation, and changes of other networks than those of it.
+type plugin struct {
+	status  control.Status
+	failure error
+	calls   int
+	asked   control.Change
+}
+
+func (p *plugin) Status(context.Context) control.Status { return p.status }
+
+func (p *plugin) Reconcile(context.Context) (reconcile.Report, error) {
+	if p.calls++; p.calls == 1 {
+		return p.status.Recovery, nil
+	}
+	return reconcile.Report{}, p.failure
+}
+
+func (p *plugin) Change(_ context.Context, c control.Change) (control.Network, error) {
+	if c.Network != p.status.Networks[0].ID {
+		return control.Network{}, p.failure
+	}
+	p.asked = c
+	return p.status.Networks[0], nil
+}
+
+func TestStatusOfATenant(t *testing.T) {
+	s := control.Status{
+		Networks: []control.Network{{ID: "a", Tenant: "red"}, {ID: "b"}, {ID: "c", Tenant: "blue"}},
+		Ports:    []control.Port{{Network: "a", Port: "1"}, {Network: "b", Port: "2"}},
+	}
+	for tenant, want := range map[string]control.Status{
+		"red": {Networks: s.Networks[:1], Ports: s.Ports[:1]}, "": {Networks: s.Networks[1:2], Ports: s.Ports[1:]}, "blue": {Networks: s.Networks[2:], Ports: []control.Port{}},
+	} {
+		if got := s.Of(tenant); !reflect.DeepEqual(got, want) {
+			t.Errorf("of %q: %+v", tenant, got)
+		}
+	}
+}
+
 // What is asked is what is answered, and only the owner of the process can ask.
 func TestAsk(t *testing.T) {
 	path := socket(t)
@@ -41,17 +80,10 @@ func TestAsk(t *testing.T) {
 		Networks:  []control.Network{{ID: "n", Switch: "ls", Phase: "ready", MTU: 1500, Endpoints: 2, Deferred: 1}},
 		Recovery:  reconcile.Report{Mode: "lenient", At: away, Restored: reconcile.Restored{Networks: 1, Endpoints: 2}, Dropped: []string{"a file"}},
 	}
-	failure := errors.New("docker is away")
-	calls := 0
-	reconcileNow := func(context.Context) (reconcile.Report, error) {
-		if calls++; calls == 1 {
-			return want.Recovery, nil
-		}
-		return reconcile.Report{}, failure
-	}
+	p := &plugin{status: want, failure: errors.New("docker is away")}
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		if err := control.Serve(l, func(context.Context) control.Status { return want }, reconcileNow); err != nil {
+		if err := control.Serve(l, p); err != nil {
 			t.Error(err)
 		}
 	})
@@ -66,8 +98,15 @@ func TestAsk(t *testing.T) {
 	if got, err := control.Reconcile(t.Context(), path); err != nil || !reflect.DeepEqual(got, want.Recovery) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want.Recovery)
 	}
-	if _, err := control.Reconcile(t.Context(), path); err == nil || err.Error() != failure.Error() {
-		t.Errorf("error %v, want %v", err, failure)
+	if _, err := control.Reconcile(t.Context(), path); err == nil || err.Error() != p.failure.Error() {
+		t.Errorf("error %v, want %v", err, p.failure)
+	}
+	asked := control.Change{Network: "n", Options: map[string]string{"mtu": "1400", "mirror.dest": ""}}
+	if got, err := asked.Ask(t.Context(), path); err != nil || got != want.Networks[0] || !reflect.DeepEqual(p.asked, asked) {
+		t.Errorf("got %+v (%v) for %+v", got, err, p.asked)
+	}
+	if _, err := (control.Change{Network: "x"}).Ask(t.Context(), path); err == nil || err.Error() != p.failure.Error() {
+		t.Errorf("error %v, want %v", err, p.failure)
 	}
 	// A second plugin must not take the socket away from the first.
 	if second, err := control.Listen(path, 0o700); err == nil || !strings.Contains(err.Error(), "another process") {

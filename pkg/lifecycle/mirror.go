@@ -27,7 +27,7 @@ func (r *Records) Mirror(ctx context.Context) (done bool, refused map[string]err
 		return false, nil, err
 	}
 	defer unlock()
-	wanted := topology.MirrorsOf(r.Instance, r.knownInOrder(), r.attached())
+	wanted := r.mirrorsOf(r.knownInOrder())
 	if wanted.Idle() && r.unmirrored {
 		return false, nil, nil
 	}
@@ -50,6 +50,16 @@ func (r *Records) Mirror(ctx context.Context) (done bool, refused map[string]err
 
 func (r *Records) knownInOrder() []topology.Network {
 	return slices.SortedFunc(slices.Values(r.Known()), func(a, b topology.Network) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// mirrorsOf are the mirrors that networks ask for.
+func (r *Records) mirrorsOf(networks []topology.Network) topology.Mirrors {
+	m := topology.MirrorsOf(r.Instance, networks, r.attached())
+	m.Mine = func(network string) bool {
+		_, known := r.Networks.Get(network)
+		return known || r.Unclaimed(network)
+	}
+	return m
 }
 
 func (r *Records) planMirrors(ctx context.Context, wanted topology.Mirrors) (plans []plan.Plan, refused map[string]error, err error) {
@@ -102,7 +112,8 @@ func (r *Records) mirrorable(ctx context.Context, n topology.Network) error {
 	if !n.Options.Mirrors() {
 		return nil
 	}
-	_, refused, err := r.planMirrors(ctx, topology.MirrorsOf(r.Instance, append(r.knownInOrder(), n), r.attached()))
+	others := slices.DeleteFunc(r.knownInOrder(), func(o topology.Network) bool { return o.ID == n.ID })
+	_, refused, err := r.planMirrors(ctx, r.mirrorsOf(append(others, n)))
 	if err != nil {
 		return err
 	}

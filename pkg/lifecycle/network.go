@@ -251,6 +251,7 @@ func (r *Records) endNetwork(ctx context.Context, n topology.Network) error {
 	if err := r.removeFromNorth(ctx, n, false); err != nil {
 		return err
 	}
+	r.unremember(ctx, n)
 	return r.dropNetwork(n.ID)
 }
 

@@ -26,6 +26,9 @@ type option struct {
 
 	// given, when set, is called after parse if the user gave the value, not the default.
 	given func(n *Network)
+
+	// clear takes back what parse and given have set, of an option that may be changed while the network is there.
+	clear func(n *Network)
 }
 
 var parseRole = oneOf(func(n *Network) *Role { return &n.Role }, RoleTransit)
@@ -66,6 +69,7 @@ var networkOptions = []option{
 		description: "Maximum transmission unit (576 to 9216); `com.docker.network.driver.mtu` means the same",
 		parse:       number(func(n *Network) *int { return &n.MTU }, "an MTU", minMTU, maxMTU),
 		given:       func(n *Network) { n.MTUSet = true },
+		clear:       func(n *Network) { n.MTUSet = false },
 	},
 	{
 		name: "ipam", fallback: string(IPAMDocker),
@@ -76,11 +80,13 @@ var networkOptions = []option{
 		name:        "mirror.ports",
 		description: `Ports to mirror (comma-separated or "all"): addresses, MAC addresses, names of containers`,
 		parse:       mirrorPorts,
+		clear:       func(n *Network) { n.MirrorPorts = nil },
 	},
 	{
 		name:        "mirror.dest",
 		description: "Destination port for mirrored traffic: an OVS port, which is made if there is none, or `container:NAME`, `gre:ADDRESS`, `erspan:ADDRESS`",
 		parse:       mirrorDest,
+		clear:       func(n *Network) { n.MirrorDest = "" },
 	},
 	{
 		name:        "ovn.router",

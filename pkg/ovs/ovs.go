@@ -66,6 +66,14 @@ func BridgeTouch(b Bridge) plan.Op {
 	}
 }
 
+// BridgeMark sets a key of external_ids of a bridge, or with "" takes it away.
+func BridgeMark(b Bridge, key, value string) plan.Op {
+	if value == "" {
+		return plan.Op{Do: []string{"--if-exists", "remove", "Bridge", string(b), "external_ids", key}}
+	}
+	return plan.Op{Do: []string{"set", "Bridge", string(b), ovsdb.Column("external_ids", key, value)}}
+}
+
 // BridgeSet sets columns of a bridge, such as datapath_type=netdev.
 func BridgeSet(b Bridge, columns ...string) plan.Op {
 	return plan.Op{Do: append([]string{"set", "Bridge", string(b)}, columns...)}

@@ -158,6 +158,11 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 			return err
 		}
 		if n.Data.Stands(*seen.local) {
+			if !n.Data.Remembered(*seen.local) && !seen.changed(id, n.Updated) {
+				if err := r.Records.Remember(ctx, n.Data); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		unlock, err := r.Records.LockChassis(ctx)

@@ -70,7 +70,8 @@ func (r *Reconciler) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rebuilt := r.rebuild(ctx, first)
+	changed := r.changedOf(ctx, first)
+	rebuilt := r.rebuild(ctx, first, changed)
 	r.rebuiltOnce.Do(func() { close(r.rebuilt) })
 	select {
 	case <-ctx.Done():
@@ -131,7 +132,7 @@ func absent(s central.Snapshot, network, endpoint string) bool {
 }
 
 // rebuild makes what Docker has and the records lack.
-func (r *Reconciler) rebuild(ctx context.Context, s central.Snapshot) error {
+func (r *Reconciler) rebuild(ctx context.Context, s central.Snapshot, changed map[string]map[string]string) error {
 	var all []error
 	found := false
 	defer func() { r.failed(all) }()
@@ -142,7 +143,7 @@ func (r *Reconciler) rebuild(ctx context.Context, s central.Snapshot) error {
 		}
 		if _, known := r.Records.Networks.Get(id); !known {
 			found = true
-			if err := r.rebuildNetwork(ctx, n); err != nil {
+			if err := r.rebuildNetwork(ctx, n, changed[id]); err != nil {
 				all = append(all, fmt.Errorf("rebuilding network %q (%s) from what Docker knows: %w", n.Name, id, err))
 				continue
 			}
@@ -175,7 +176,25 @@ func (r *Reconciler) mirrorsNames(id string) bool {
 	return ok && n.Data.Options.MirrorsNames()
 }
 
-func (r *Reconciler) rebuildNetwork(ctx context.Context, have central.DockerNetwork) error {
+// changedOf returns what bridges tell was changed of networks, if there is one whose
+// record is lost: Docker tells what it was made with.
+func (r *Reconciler) changedOf(ctx context.Context, s central.Snapshot) map[string]map[string]string {
+	lost := func(id string) bool {
+		_, known := r.Records.Networks.Get(id)
+		return s.Networks[id].Ours && !known && !r.Records.Removed(id)
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(s.Networks)), lost) {
+		return nil
+	}
+	var seen observed
+	if err := r.observeHost(ctx, &seen); err != nil || seen.local == nil {
+		r.Log.Warn("what was changed of networks since they were made cannot be read, they are rebuilt as they were made", zap.Error(err))
+		return nil
+	}
+	return topology.ChangedOf(*seen.local)
+}
+
+func (r *Reconciler) rebuildNetwork(ctx context.Context, have central.DockerNetwork, changed map[string]string) error {
 	o, err := options.ParseNetwork(have.Options)
 	if err != nil {
 		return err
@@ -195,6 +214,11 @@ func (r *Reconciler) rebuildNetwork(ctx context.Context, have central.DockerNetw
 	}
 	if n, err = n.WithOwnSubnet(); err != nil {
 		return err
+	}
+	if len(changed) > 0 {
+		if n, err = n.Change(changed); err != nil {
+			r.Log.Warn("a network is rebuilt as it was made, and not as it was changed since", zap.String("network", n.ID), zap.Any("options", changed), zap.Error(err))
+		}
 	}
 	slices.SortFunc(n.Subnets, func(a, b topology.Subnet) int { return a.Pool.Addr().Compare(b.Pool.Addr()) })
 	ctx, cancel := context.WithTimeout(ctx, rebuildWithin)
@@ -323,6 +347,13 @@ func (r *Reconciler) collectOrphans(ctx context.Context, gone func(network, endp
 		}
 	}
 	var all []error
+	for id := range topology.ChangedOf(*seen.local) {
+		if _, known := networks[id]; !known && gone(id, "") {
+			for b := range seen.local.Bridges {
+				all = append(all, r.Records.Remember(ctx, topology.Network{ID: id, Options: options.Network{Bridge: string(b)}}))
+			}
+		}
+	}
 	for id, nb := range at {
 		err := r.Records.CollectEndpoint(ctx, nb, id)
 		if err == nil && nb != "" {

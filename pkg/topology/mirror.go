@@ -24,8 +24,11 @@ const roleMirror = "mirror"
 // output, whichever networks lead there: a bridge has few.
 type Mirrors struct {
 	instance string
-	all      []mirror // by output
-	refused  map[string]error
+	// Mine says of a network that it is, or was, one of this plugin's, which may have
+	// lost its identity.
+	Mine    func(network string) bool
+	all     []mirror // by output
+	refused map[string]error
 }
 
 type mirror struct {
@@ -243,7 +246,8 @@ func (w *mirroring) plan() plan.Plan {
 }
 
 func (w *mirroring) ours(ids map[string]string) bool {
-	return ids["owner"] == Owner && ids["instance"] == w.instance
+	mine := w.Mine != nil && slices.ContainsFunc(strings.Fields(ids["network_id"]), w.Mine)
+	return ids["owner"] == Owner && (ids["instance"] == w.instance || mine)
 }
 
 func (w *mirroring) refuse(one mirror, why error) {
@@ -270,7 +274,7 @@ func (w *mirroring) output(one *mirror) error {
 	port, there := w.seen.Ports[name]
 	have := w.seen.Interfaces[name]
 	_, isBridge := w.seen.Bridges[ovs.Bridge(name)]
-	foreign := have.ExternalIDs["owner"] == Owner && !(w.ours(have.ExternalIDs) && have.ExternalIDs["role"] == roleMirror)
+	foreign := have.ExternalIDs["owner"] == Owner && (!w.ours(have.ExternalIDs) || have.ExternalIDs["role"] != roleMirror)
 	switch {
 	case isBridge:
 		return fmt.Errorf("mirror.dest %q is a bridge: give the name of a port", name)
@@ -303,7 +307,7 @@ func (w *mirroring) output(one *mirror) error {
 }
 
 func (w *mirroring) marks(one mirror) map[string]string {
-	return ids("instance", w.instance, "role", roleMirror, "tenant_id", one.tenant, mirrorKey, one.key, "sandbox", one.sandbox, "mtu", strconv.Itoa(one.mtu))
+	return ids("instance", w.instance, "role", roleMirror, "tenant_id", one.tenant, mirrorKey, one.key, "sandbox", one.sandbox, "mtu", strconv.Itoa(one.mtu), "network_id", strings.Join(one.networks, " "))
 }
 
 // MirrorLink is the link that a container has which a mirror leads to.

@@ -40,6 +40,9 @@ type Network struct {
 	Subnets      []Subnet        `json:"subnets"` // of both families, in no order
 	Internal     bool            `json:"internal,omitempty"`
 
+	// Changed are options that were changed since, by name: Docker tells the old ones.
+	Changed map[string]string `json:"changed,omitempty"`
+
 	// What Docker tells only after the network was made.
 	Name    string `json:"name,omitempty"`
 	Compose string `json:"compose,omitempty"` // "project/network", of a network made by Compose

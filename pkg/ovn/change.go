@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
@@ -90,6 +91,13 @@ func (c *Change) RouterPortInsert(on Ref, p RouterPort, mac string, networks []n
 	})
 	c.mutate("Logical_Router", on, ovsdb.Add("ports", ovsdb.Set(port.value)))
 	return port
+}
+
+// RouterPortMTU has the router answer what is longer than the MTU, and would leave by
+// the port, instead of forwarding it (ovn-nb(5), Logical_Router_Port,
+// options:gateway_mtu): "fragmentation needed", "packet too big".
+func (c *Change) RouterPortMTU(p Ref, mtu int) {
+	c.mutate("Logical_Router_Port", p, ovsdb.Remove("options", ovsdb.Set("gateway_mtu")), ovsdb.Add("options", ovsdb.Map(map[string]string{"gateway_mtu": strconv.Itoa(mtu)})))
 }
 
 // LinkInsert makes a switch's port of type router, the other end of a router

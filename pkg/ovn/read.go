@@ -2,6 +2,7 @@ package ovn
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
@@ -73,7 +74,7 @@ func (s Seen) RoutersNamed(name Router) []RouterRow {
 var (
 	switchColumns     = []string{"_uuid", "name", "external_ids", "ports", "acls", "other_config"}
 	routerColumns     = []string{"_uuid", "name", "external_ids", "ports", "static_routes", "nat", "policies", "load_balancer"}
-	routerPortColumns = []string{"_uuid", "name", "mac", "networks", "external_ids", "gateway_chassis", "ipv6_ra_configs"}
+	routerPortColumns = []string{"_uuid", "name", "mac", "networks", "external_ids", "gateway_chassis", "ipv6_ra_configs", "options"}
 	linkColumns       = []string{"_uuid", "name", "type", "addresses", "options", "tag"}
 	routeColumns      = []string{"_uuid", "ip_prefix", "nexthop", "route_table", "external_ids"}
 )
@@ -247,6 +248,7 @@ func routerRow(r ovsdb.Row) RouterRow {
 
 func routerPortRow(r ovsdb.Row) RouterPortRow {
 	p := RouterPortRow{UUID: first(r.UUIDs("_uuid")), Name: RouterPort(r.String("name")), MAC: r.String("mac"), ExternalIDs: r.Map("external_ids"), Chassis: r.UUIDs("gateway_chassis"), Advertises: r.Map("ipv6_ra_configs"), row: r}
+	p.MTU, _ = strconv.Atoi(r.Map("options")["gateway_mtu"])
 	for _, text := range r.Strings("networks") {
 		if network, err := netip.ParsePrefix(text); err == nil {
 			p.Networks = append(p.Networks, network)

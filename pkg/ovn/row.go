@@ -45,6 +45,7 @@ type RouterPortRow struct {
 	// Advertises are the options of its router advertisements (ovn-nb(5),
 	// Logical_Router_Port, ipv6_ra_configs).
 	Advertises map[string]string
+	MTU        int // of what it forwards there (options:gateway_mtu); 0 for any
 
 	row ovsdb.Row
 }

@@ -56,10 +56,6 @@ func (n Network) clash(known []Network, instead string) error {
 		if o.ID == n.ID || !o.NeedsHost() {
 			continue
 		}
-		if small, large := smaller(n, o); small.MTU < minimumIPv6 && large.hasIPv6() {
-			return fmt.Errorf("mtu %d of network %.12s is less than IPv6 needs (%d), which network %.12s has, and this host leads both out by one link: give the one a larger mtu, or one of the two --internal",
-				small.MTU, small.ID, minimumIPv6, large.ID)
-		}
 		if n.Apart || o.Apart {
 			continue
 		}
@@ -70,18 +66,6 @@ func (n Network) clash(known []Network, instead string) error {
 		}
 	}
 	return nil
-}
-
-// smaller returns two networks, that with the smaller MTU first.
-func smaller(a, b Network) (small, large Network) {
-	if a.MTU < b.MTU {
-		return a, b
-	}
-	return b, a
-}
-
-func (n Network) hasIPv6() bool {
-	return slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Pool.Addr().Is6() })
 }
 
 // behind is a subnet, and the router that it is behind.

@@ -72,9 +72,7 @@ func WayOut(instance string, networks []Network, endpoints []Endpoint) Out {
 				out.Apart[p] = true
 			}
 		}
-		if out.MTU == 0 || n.MTU < out.MTU {
-			out.MTU = n.MTU // what the host sends must fit all
-		}
+		out.MTU = max(out.MTU, n.MTU) // routers answer what is too long for the smaller
 		out.Bridge, out.Datapath = n.Bridge(), n.Datapath
 	}
 	for _, e := range endpoints {

@@ -104,24 +104,22 @@ func TestWithoutIPv6(t *testing.T) {
 	}
 }
 
-// The one link that leads networks out has the smallest MTU of theirs, on which IPv6 has to be possible.
-func TestSmallMTUBesideIPv6(t *testing.T) {
+// The one link that leads networks out takes the packets of all: what is too long for one, its router answers.
+func TestMTUOfTheWayOut(t *testing.T) {
 	routed := func(id, pool string, mtu int) topology.Network {
 		n := network(options.Network{Router: "r"})
 		n.ID, n.MTU = id, mtu
 		n.Subnets = []topology.Subnet{{Pool: netip.MustParsePrefix(pool)}}
-		n.Exit = []netip.Prefix{netip.MustParsePrefix("100.64.255.254/16")}
+		n.Exit = []netip.Prefix{netip.MustParsePrefix("100.64.255.254/16"), netip.MustParsePrefix("fd64::6440:fffe/64")}
 		return n
 	}
-	small, six, plain := routed("small", "10.1.0.0/24", 1200), routed("six", "fd00::/64", 1500), routed("plain", "10.2.0.0/24", 1500)
-	for _, c := range []struct {
-		made  topology.Network
-		known topology.Network
-		says  string
-	}{{small, six, "mtu 1200 of network small"}, {six, small, "mtu 1200 of network small"}, {small, plain, ""}, {plain, six, ""}} {
-		err := c.made.Clash([]topology.Network{c.known})
-		if (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s beside %s: %v", c.made.ID, c.known.ID, err)
+	small, six, large := routed("small", "10.1.0.0/24", 1200), routed("six", "fd00::/64", 1500), routed("large", "10.2.0.0/24", 9000)
+	for mtu, networks := range map[int][]topology.Network{1200: {small}, 1500: {small, six}, 9000: {six, large, small}} {
+		if err := networks[0].Clash(networks[1:]); err != nil {
+			t.Error(err)
+		}
+		if out := topology.WayOut("i", networks, nil); out.MTU != mtu || out.Six() != (mtu > 1200) {
+			t.Errorf("MTU %d, IPv6 %t, want %d", out.MTU, out.Six(), mtu)
 		}
 	}
 }

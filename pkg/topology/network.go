@@ -34,6 +34,9 @@ func (n Network) Plan(seen ovn.Seen) (plan.Plan, error) {
 	if err := w.all(); err != nil {
 		return plan.Plan{}, err
 	}
+	if n.Routed() {
+		w.fits()
+	}
 	return w.c.Plan(), nil
 }
 

@@ -119,7 +119,7 @@ func (d *dismantling) unusePort(r ovn.RouterRow, at place) {
 		return
 	}
 	d.c.RouterPortStill(*at.port)
-	d.c.Unmark("Logical_Router_Port", at.port.UUID, d.user)
+	d.c.Unmark("Logical_Router_Port", at.port.UUID, d.user, mtuPrefix+d.network)
 	kept := map[string]bool{}
 	for _, v := range rest {
 		for _, a := range strings.Fields(v)[1:] {

@@ -49,7 +49,7 @@ func (w *wiring) router(s switchAt) (routerAt, error) {
 		r.ref = ovn.At(row.UUID)
 		w.c.There("Logical_Router", row.UUID, string(name))
 	}
-	if err := w.connect(r, s, n.Gateways(), w.uses(n.Gateways())); err != nil {
+	if err := w.connect(r, s, n.Gateways(), w.mtuMark(w.uses(n.Gateways()))); err != nil {
 		return r, err
 	}
 	w.advertise(r, s)

@@ -20,7 +20,7 @@ func (w *wiring) transit(s switchAt) error {
 	if err != nil {
 		return err
 	}
-	marks := w.uses(n.Gateways())
+	marks := w.mtuMark(w.uses(n.Gateways()))
 	marks["transit"] = string(s.name)
 	if err := w.connect(g, s, n.Gateways(), marks); err != nil {
 		return err

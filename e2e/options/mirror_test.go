@@ -1,4 +1,4 @@
-package mirror_test
+package options_test
 
 import (
 	"context"
@@ -28,7 +28,7 @@ func talk(ctx context.Context, network string, containers ...string) []exchange 
 	return all
 }
 
-var _ = Describe("mirroring", Label("mirror"), func() {
+var _ = Describe("mirroring", Label("options"), func() {
 	It("leads all packets of three containers to a port, none twice, whatever happens", func(ctx SpecContext) {
 		l.MustDocker(ctx, "network", "create",
 			"--driver", host.PluginName,

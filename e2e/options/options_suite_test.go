@@ -1,5 +1,5 @@
-// Package mirror_test counts, where mirrors lead to, the packets that containers have sent and received.
-package mirror_test
+// Package options_test holds options of networks to what they promise, by the packets of containers: mirrors, MTU.
+package options_test
 
 import (
 	"context"
@@ -19,12 +19,12 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
-func TestMirror(t *testing.T) { suite.Run(t, "mirror") }
+func TestOptions(t *testing.T) { suite.Run(t, "options") }
 
 var l *lab.Lab
 
 var (
-	_ = suite.Host(&l, suite.One("mirror", host.Fresh("h1")), 15*time.Minute, func(ctx context.Context) {
+	_ = suite.Host(&l, suite.One("options", host.Fresh("h1")), 15*time.Minute, func(ctx context.Context) {
 		// Another one's mirror, which is there before and after.
 		l.Network(ctx, lab.Net{Name: "first", Subnet: "10.8.0.0/24", Switch: "ls-first", Auto: true})
 		l.Clean(ctx)

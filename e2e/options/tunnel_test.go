@@ -1,4 +1,4 @@
-package mirror_test
+package options_test
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func beside(ctx context.Context) (pid string) {
 	return pid
 }
 
-var _ = Describe("mirroring to another machine", Label("mirror"), func() {
+var _ = Describe("mirroring to another machine", Label("options"), func() {
 	for _, kind := range []string{"gre", "erspan"} {
 		It("leads all packets there in "+kind, func(ctx SpecContext) {
 			pid := beside(ctx)

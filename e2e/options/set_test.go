@@ -1,4 +1,4 @@
-package mirror_test
+package options_test
 
 import (
 	. "github.com/onsi/ginkgo/v2"
@@ -8,7 +8,7 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
-var _ = Describe("the set command", Label("mirror"), func() {
+var _ = Describe("the set command", Label("options"), func() {
 	It("changes what is mirrored, and the MTU of containers that come, without an interruption, for good", func(ctx SpecContext) {
 		l.Network(ctx, monitored("ovn.router=lr-set", "dhcp=ovn"))
 		for _, c := range []string{"s1", "s2"} {

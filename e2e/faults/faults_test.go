@@ -65,7 +65,7 @@ type flow struct {
 	cuts  int // lines of its ip batch
 }
 
-var n1 = lab.Net{Name: "n1", Driver: driver, Subnet: "10.1.0.0/24", Switch: "ls-1"}
+var n1 = lab.Net{Name: "n1", Driver: driver, Subnet: "10.1.0.0/24", Switch: "ls-1", Options: []string{"mirror.ports=all", "mirror.dest=mon0"}}
 
 func makeNetwork(ctx context.Context, l *lab.Lab) { l.Network(ctx, n1) }
 
@@ -82,6 +82,15 @@ func ensureNetwork(ctx context.Context, l *lab.Lab) {
 	l.Container(ctx, "x2", "n1")
 	l.Container(ctx, "x3", "n1")
 	l.Ping(ctx, "x2", "x3")
+	mirrors(ctx, l, 2)
+}
+
+// mirrors proves that so many containers are mirrored, also where that had failed.
+func mirrors(ctx context.Context, l *lab.Lab, containers int) {
+	lab.Soon(ctx, func(g Gomega) {
+		g.Expect(l.Run(ctx, "ovs-vsctl", "--bare", "--columns=select_src_port", "find", "Mirror", "name=mon0", "output_port!=[]")).
+			To(WithTransform(func(ports string) int { return len(strings.Fields(ports)) }, Equal(containers)))
+	})
 }
 
 func ensureContainer(ctx context.Context, l *lab.Lab) {
@@ -91,6 +100,7 @@ func ensureContainer(ctx context.Context, l *lab.Lab) {
 	}
 	l.Container(ctx, "x2", "n1")
 	l.Ping(ctx, "x2", l.AddressOf(ctx, "x1", "n1"))
+	mirrors(ctx, l, 2)
 }
 
 func ensureNoContainer(ctx context.Context, l *lab.Lab) {

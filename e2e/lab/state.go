@@ -30,6 +30,7 @@ func (l *Lab) State(ctx context.Context) State {
 	if _, err := l.Run(ctx, "ovs-vsctl", "--timeout=2", "show"); err == nil {
 		s["OVS bridges"] = l.Lines(ctx, "ovs-vsctl", "--format=csv", "--no-headings", "--columns=name,datapath_type,fail_mode", "list", "Bridge")
 		s["OVS interfaces"] = l.Lines(ctx, "ovs-vsctl", "--format=csv", "--no-headings", "--columns=name,external_ids", "list", "Interface")
+		s["OVS mirrors"] = l.Lines(ctx, "ovs-vsctl", "--format=csv", "--no-headings", "--columns=name,output_port,external_ids", "list", "Mirror")
 		s["OVS"] = l.Lines(ctx, "ovs-vsctl", "--no-headings", "--columns=external_ids", "list", "Open_vSwitch")
 	}
 	return s

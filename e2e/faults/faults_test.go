@@ -276,6 +276,9 @@ func started(ctx context.Context, l *lab.Lab, f flow) []string {
 }
 
 func modes(f flow, program string) []string {
+	if strings.HasSuffix(program, ":read") { // nothing is done by it
+		return []string{"kill-before", "fail"}
+	}
 	all := []string{"kill-before", "kill-after", "fail", "fail-after"}
 	if program == "ip" {
 		for i := range f.cuts {

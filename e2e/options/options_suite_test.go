@@ -30,6 +30,7 @@ var (
 		l.Clean(ctx)
 		l.Must(ctx, "ovs-vsctl", "add-port", "br-int", "theirs0", "--", "set", "Interface", "theirs0", "type=internal",
 			"--", "--id=@p", "get", "Port", "theirs0", "--", "--id=@m", "create", "Mirror", "name=theirs", "output_port=@p", "--", "add", "Bridge", "br-int", "mirrors", "@m")
+		wire(ctx)
 	})
 	_ = AfterEach(func(ctx SpecContext) {
 		l.Clean(ctx)

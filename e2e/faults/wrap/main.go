@@ -35,7 +35,7 @@ func main() {
 	if err != nil || json.Unmarshal(text, &f) != nil || slices.ContainsFunc(os.Args, func(a string) bool { return strings.HasPrefix(a, "monitor") }) {
 		become(program)
 	}
-	n, err := count(name)
+	n, err := count(name + kind(name))
 	if err != nil {
 		fail(err)
 	}
@@ -66,6 +66,19 @@ func main() {
 		cut(program, line)
 	}
 }
+
+// kind tells reads from what may change something: it makes no difference to a read whether it is cut off before or after.
+func kind(name string) string {
+	all := strings.Join(os.Args, " ")
+	changes := slices.ContainsFunc([]string{"insert", "update", "mutate", "delete"}, func(op string) bool { return strings.Contains(all, `"op":"`+op+`"`) })
+	if name == "ovsdb-client" && !changes || name == "ip" && strings.Contains(all, "-json") {
+		return read
+	}
+	return ""
+}
+
+// read ends the names of programs that only read.
+const read = ":read"
 
 // become replaces this process by the program.
 func become(program string) {

@@ -15,7 +15,7 @@ import (
 // sized is a network of a router with an MTU, of both families.
 func sized(name string, n, mtu int, router string, options ...string) lab.Net {
 	return lab.Net{
-		Name: name, Subnet: fmt.Sprintf("10.0.%d.0/24", n), Switch: "ls-" + name, Auto: true,
+		Name: name, Subnet: fmt.Sprintf("10.60.%d.0/24", n), Switch: "ls-" + name, Auto: true,
 		Options: append([]string{"ovn.router=" + router, "mtu=" + strconv.Itoa(mtu)}, options...),
 		Flags:   []string{"--ipv6", "--subnet", fmt.Sprintf("fd00:%d::/64", n)},
 	}
@@ -43,8 +43,8 @@ var _ = Describe("the MTU", Label("options"), Ordered, func() {
 		l.Network(ctx, lab.Net{Name: "transit-net", Subnet: "172.31.0.0/24", Switch: "ls-t", Auto: true, Options: []string{"ovn.role=transit", "ovn.external_gateway=172.31.0.1"}})
 		for _, n := range []lab.Net{
 			sized("large", 1, 9000, "lr-one"), sized("large2", 2, 9000, "lr-one"), sized("usual", 3, 1500, "lr-one"), sized("small", 4, 1400, "lr-one", "dhcp=ovn"),
-			{Name: "behind", Subnet: "10.0.5.0/24", Switch: "ls-behind", Auto: true, Options: []string{"ovn.router=lr-two", "ovn.transit_network=transit-net", "mtu=9000"}},
-			{Name: "over", Subnet: "10.0.6.0/24", Switch: "ls-over", Auto: true, Options: []string{"ovn.router=lr-three", "ovn.transit_network=transit-net", "mtu=1400"}},
+			{Name: "behind", Subnet: "10.60.5.0/24", Switch: "ls-behind", Auto: true, Options: []string{"ovn.router=lr-two", "ovn.transit_network=transit-net", "mtu=9000"}},
+			{Name: "over", Subnet: "10.60.6.0/24", Switch: "ls-over", Auto: true, Options: []string{"ovn.router=lr-three", "ovn.transit_network=transit-net", "mtu=1400"}},
 		} {
 			l.Network(ctx, n)
 			l.Container(ctx, n.Name+"0", n.Name, "-p", "80")
@@ -55,7 +55,7 @@ var _ = Describe("the MTU", Label("options"), Ordered, func() {
 		for name, mtu := range map[string]string{"large": "9000", "usual": "1500", "small": "1400", "behind": "9000"} {
 			Expect(l.Exec(ctx, name+"0", "cat", "/sys/class/net/eth0/mtu")).To(Equal(mtu))
 		}
-		Expect(l.NBCtl(ctx, "--bare", "--columns=options", "find", "DHCP_Options", "cidr=10.0.4.0/24")).To(ContainSubstring("mtu=1400"))
+		Expect(l.NBCtl(ctx, "--bare", "--columns=options", "find", "DHCP_Options", "cidr=10.60.4.0/24")).To(ContainSubstring("mtu=1400"))
 		Expect(l.NBCtl(ctx, "--bare", "--columns=ipv6_ra_configs", "find", "Logical_Router_Port", "name=\"lr-one:ls-small\"")).To(ContainSubstring("mtu=1400"))
 		Expect(l.Command(ctx, "status")).To(MatchRegexp(`small.* ready +1400 `))
 	}, suite.Hang)

@@ -16,9 +16,8 @@ type InterfaceRow struct {
 
 // PortRow is an OVS port that is there.
 type PortRow struct {
-	UUID      string
-	Bridge    Bridge // "" for none
-	Protected bool   // ovs-vswitchd.conf.db(5), Port, protected
+	UUID   string
+	Bridge Bridge // "" for none
 }
 
 // Inventory is one read of the local Open vSwitch: its settings, its bridges and
@@ -42,7 +41,7 @@ func TakeInventory(db, owner string) ovsdb.Transaction {
 	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
 		ovsdb.Select("Open_vSwitch", nil, "external_ids"),
 		ovsdb.Select("Bridge", nil, "name", "ports", "mirrors", "external_ids"),
-		ovsdb.Select("Port", nil, "_uuid", "name", "protected"),
+		ovsdb.Select("Port", nil, "_uuid", "name"),
 		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name", "external_ids", "error", "admin_state"),
 		ovsdb.Select("Mirror", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "_uuid", "name", "select_src_port", "select_dst_port", "output_port", "snaplen", "external_ids"),
 	}}
@@ -69,7 +68,7 @@ func ReadInventory(results []ovsdb.Result) Inventory {
 	for _, r := range results[2].Rows {
 		for _, id := range r.UUIDs("_uuid") {
 			nameOf[id] = Port(r.String("name"))
-			i.Ports[nameOf[id]] = PortRow{UUID: id, Bridge: bridgeOf[id], Protected: r.Value("protected") == true}
+			i.Ports[nameOf[id]] = PortRow{UUID: id, Bridge: bridgeOf[id]}
 		}
 	}
 	for _, r := range results[3].Rows {

@@ -46,13 +46,6 @@ func MirrorSet(m MirrorRow, ports []string, output Port, cut int, ids map[string
 	}
 }
 
-// PortTouch has ovs-vswitchd look at all flows of the kernel's datapath again, by a
-// setting of a port that matters to bridges that learn addresses only. A change of a
-// mirror alone does not (version 3.1): flows that are in use go on without it.
-func PortTouch(p Port, seen PortRow) plan.Op {
-	return plan.Op{Do: []string{"set", "Port", string(p), "protected=" + strconv.FormatBool(!seen.Protected)}}
-}
-
 // snap is the length that frames are cut to.
 func snap(cut int) string {
 	if cut == 0 {

@@ -211,7 +211,6 @@ func (m Mirrors) Plans(h Host, seen ovs.Inventory, links map[string]bool, ways m
 	for _, row := range seen.Mirrors {
 		if all.ours(row.ExternalIDs) && !all.keep[row.UUID] {
 			all.rows = append(all.rows, ovs.MirrorDelete(all.bridgeOf(row), row))
-			all.touch(row.From)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(seen.Interfaces)) {
@@ -389,20 +388,8 @@ func (w *mirroring) row(one mirror) {
 		w.keep[row.UUID] = true
 		if !slices.Equal(row.From, ports) || !slices.Equal(row.To, ports) || row.Output != one.output || row.Cut != w.cut(one) || !holds(row.ExternalIDs, marks) {
 			w.rows = append(w.rows, ovs.MirrorSet(row, uuids, one.output, w.cut(one), marks)...)
-			w.touch(append(ports, row.From...))
 		}
 		return
 	}
 	w.rows = append(w.rows, ovs.MirrorAdd(one.bridge, one.key, uuids, one.output, w.cut(one), marks)...)
-	w.touch(ports)
-}
-
-// touch has what is mirrored, or not any more, apply to the flows of the ports.
-func (w *mirroring) touch(ports []ovs.Port) {
-	for _, p := range ports {
-		if seen, there := w.seen.Ports[p]; there {
-			w.rows = append(w.rows, ovs.PortTouch(p, seen))
-			return
-		}
-	}
 }

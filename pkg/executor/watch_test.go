@@ -90,7 +90,7 @@ func TestWatchOpenVSwitch(t *testing.T) {
 	}
 	vsctl("init", "--", "add-br", "br", "--", "add-port", "br", "p", "--", "set", "Interface", "p", "external_ids:owner=o", "--",
 		"set", "Open_vSwitch", ".", "external_ids:a=1", "external_ids:b=1")
-	tells := watching(t, ovs.Watches(local, map[string]string{"owner": "o"}))
+	tells := watching(t, ovs.Watches(local, map[string]string{"owner": "o"}, false))
 	<-time.After(time.Second)
 	vsctl("remove", "Open_vSwitch", ".", "external_ids", "a")
 	tells("")

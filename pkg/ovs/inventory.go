@@ -96,11 +96,16 @@ func ReadInventory(results []ovsdb.Result) Inventory {
 }
 
 // Watches are what has to be watched to notice that somebody else removed a
-// port or a mirror with the external_ids, or changed a setting of the chassis.
-func Watches(db string, ids map[string]string) []ovsdb.Watch {
-	return []ovsdb.Watch{
-		{Server: db, Database: ovsdb.Local, Table: "Interface", Column: "name", Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}},
+// port, or with mirrors one of those, with the external_ids, or changed a setting of
+// the chassis.
+func Watches(db string, ids map[string]string, mirrors bool) []ovsdb.Watch {
+	where := []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}
+	all := []ovsdb.Watch{
+		{Server: db, Database: ovsdb.Local, Table: "Interface", Column: "name", Where: where},
 		{Server: db, Database: ovsdb.Local, Table: "Open_vSwitch", Column: "external_ids", Modify: true},
-		{Server: db, Database: ovsdb.Local, Table: "Mirror", Column: "output_port", Where: []ovsdb.Condition{ovsdb.Includes("external_ids", ids)}, Modify: true},
 	}
+	if mirrors {
+		all = append(all, ovsdb.Watch{Server: db, Database: ovsdb.Local, Table: "Mirror", Column: "output_port", Where: where, Modify: true})
+	}
+	return all
 }

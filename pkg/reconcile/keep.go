@@ -146,6 +146,12 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 		}
 	}
 	r.kinds = kinds
+	mirrors := slices.ContainsFunc(r.Records.Known(), func(n topology.Network) bool { return n.Options.Mirrors() })
+	if mirrors != r.mirrors && watched[""] != nil { // the first, or the last
+		watched[""]()
+		delete(watched, "")
+	}
+	r.mirrors = mirrors
 	for key, stop := range watched {
 		if !wanted[key] {
 			stop()
@@ -161,7 +167,7 @@ func (r *Reconciler) watchDatabases(ctx context.Context, watched map[string]cont
 		one, watched[key] = context.WithCancel(ctx)
 		watches := ovn.Watches(key, topology.Owner, r.Records.Instance, kinds[key])
 		if key == "" {
-			watches = ovs.Watches(r.Records.Host.OVSDB, marks)
+			watches = ovs.Watches(r.Records.Host.OVSDB, marks, mirrors)
 		}
 		for _, w := range watches {
 			all.Go(func() { r.watch(one, key, w) })

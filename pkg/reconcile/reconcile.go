@@ -51,6 +51,7 @@ type Reconciler struct {
 	rerouted chan struct{}        // ports of routers were restored
 	rewatch  chan string          // databases whose watches are to begin anew
 	kinds    map[string]ovn.Kinds // what is watched of each database; of Keep
+	mirrors  bool                 // mirrors are watched too; of Keep
 
 	turns  keylock.Locks          // "pass", "sweep"
 	mended map[ovs.Port]time.Time // when a port was last added anew; under "pass"

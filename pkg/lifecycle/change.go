@@ -80,7 +80,7 @@ func (r *Records) put(ctx context.Context, n topology.Network) error {
 	if err := r.putNetwork(n, store.Ready); err != nil {
 		return err
 	}
-	if err := r.Run.Apply(ctx, oneWay(n.Remember(r.Host))); err != nil {
+	if err := r.Remember(ctx, n); err != nil {
 		return err
 	}
 	_, refused, err := r.Mirror(ctx)
@@ -108,7 +108,7 @@ func (r *Records) unremember(ctx context.Context, n topology.Network) {
 		return
 	}
 	n.Changed = nil
-	if err := r.Run.Apply(ctx, oneWay(n.Remember(r.Host))); err != nil {
+	if err := r.Remember(ctx, n); err != nil {
 		r.Log.Warn("what was changed of a network that is gone is still noted, it will be forgotten later", zap.String("network", n.ID), zap.Error(err))
 	}
 }

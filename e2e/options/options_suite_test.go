@@ -86,6 +86,18 @@ func (n listener) heard(ctx context.Context) map[string]int {
 	return counts
 }
 
+// from counts the requests that were heard of an address.
+func (n listener) from(ctx context.Context, address string) int {
+	GinkgoHelper()
+	count := 0
+	for packet, times := range n.heard(ctx) {
+		if strings.HasPrefix(packet, address+" > ") && strings.Contains(packet, " 8 ") {
+			count += times
+		}
+	}
+	return count
+}
+
 // exchange is pings of one container to another, each of which was answered.
 type exchange struct {
 	from, to string // addresses

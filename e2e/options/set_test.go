@@ -1,6 +1,8 @@
 package options_test
 
 import (
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
@@ -59,6 +61,33 @@ var _ = Describe("the set command", Label("options"), func() {
 		Expect(mirrors(ctx)).To(ConsistOf("theirs"))
 		_, err := l.Run(ctx, "ip", "link", "show", "dev", "monitor-port")
 		Expect(err).To(HaveOccurred())
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
+		l.Agree(ctx)
+	}, suite.Hang)
+
+	It("applies to connections that are in use, at once", func(ctx SpecContext) {
+		// The port is there before: Open vSwitch looks at what is in use whenever one comes.
+		l.Must(ctx, "ovs-vsctl", "add-port", "br-int", "watch0", "--", "set", "Interface", "watch0", "type=internal")
+		DeferCleanup(func(ctx SpecContext) { l.Must(ctx, "ovs-vsctl", "del-port", "watch0") })
+		l.Must(ctx, "ip", "link", "set", "dev", "watch0", "up")
+		l.Network(ctx, monitored())
+		for _, c := range []string{"u1", "u2"} {
+			l.Container(ctx, c, "monitored-network")
+		}
+		traffic := l.Traffic(ctx, "u1", "u2", "monitored-network")
+		n := listen(ctx, "", "watch0")
+		requests := func() int { return n.from(ctx, l.AddressOf(ctx, "u1", "monitored-network")) }
+		for _, end := range [][]string{{"mirror.ports=10.0.0.200"}, {"mirror.ports="}, {"mirror.ports=", "mirror.dest="}} {
+			time.Sleep(2 * time.Second) // as long as it takes until flows are in use, and left alone
+			Expect(requests()).To(BeZero())
+			l.Command(ctx, "set", "monitored-network", "mirror.ports=all", "mirror.dest=watch0")
+			lab.Soon(ctx, func(g Gomega) { g.Expect(requests()).To(BeNumerically(">", 20)) })
+			l.Command(ctx, append([]string{"set", "monitored-network"}, end...)...)
+			time.Sleep(time.Second)
+			n = listen(ctx, "", "watch0")
+		}
+		time.Sleep(2 * time.Second)
+		Expect(requests()).To(BeZero())
 		Expect(traffic.Ends(ctx).Lost).To(BeZero())
 		l.Agree(ctx)
 	}, suite.Hang)

@@ -16,8 +16,9 @@ type InterfaceRow struct {
 
 // PortRow is an OVS port that is there.
 type PortRow struct {
-	UUID   string
-	Bridge Bridge // "" for none
+	UUID    string
+	Bridge  Bridge // "" for none
+	Touched bool   // what PortTouch turns
 }
 
 // Inventory is one read of the local Open vSwitch: its settings, its bridges and
@@ -41,7 +42,7 @@ func TakeInventory(db, owner string) ovsdb.Transaction {
 	return ovsdb.Transaction{Server: db, Database: ovsdb.Local, Operations: []ovsdb.Operation{
 		ovsdb.Select("Open_vSwitch", nil, "external_ids"),
 		ovsdb.Select("Bridge", nil, "name", "ports", "mirrors", "external_ids"),
-		ovsdb.Select("Port", nil, "_uuid", "name"),
+		ovsdb.Select("Port", nil, "_uuid", "name", "other_config"),
 		ovsdb.Select("Interface", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "name", "external_ids", "error", "admin_state"),
 		ovsdb.Select("Mirror", []ovsdb.Condition{ovsdb.Includes("external_ids", map[string]string{"owner": owner})}, "_uuid", "name", "select_src_port", "select_dst_port", "output_port", "snaplen", "external_ids"),
 	}}
@@ -68,7 +69,7 @@ func ReadInventory(results []ovsdb.Result) Inventory {
 	for _, r := range results[2].Rows {
 		for _, id := range r.UUIDs("_uuid") {
 			nameOf[id] = Port(r.String("name"))
-			i.Ports[nameOf[id]] = PortRow{UUID: id, Bridge: bridgeOf[id]}
+			i.Ports[nameOf[id]] = PortRow{UUID: id, Bridge: bridgeOf[id], Touched: r.Map("other_config")[touchKey] == touched}
 		}
 	}
 	for _, r := range results[3].Rows {

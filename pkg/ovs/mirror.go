@@ -46,6 +46,21 @@ func MirrorSet(m MirrorRow, ports []string, output Port, cut int, ids map[string
 	}
 }
 
+// touchKey and touched are a setting that ovs-vswitchd ignores for ports other than
+// those of mode dot1q-tunnel (ovs-vswitchd.conf.db(5), Port, other_config), which no
+// container's is.
+const touchKey, touched = "qinq-ethtype", "802.1q"
+
+// PortTouch has ovs-vswitchd look at all flows again, as it does when a port is given
+// another setting (ofproto-dpif.c, bundle_set). Before 3.4 it does not when a mirror
+// changes, and flows that are in use go on as they were.
+func PortTouch(p Port, seen PortRow) plan.Op {
+	if seen.Touched {
+		return plan.Op{Do: []string{"remove", "Port", string(p), "other_config", touchKey}}
+	}
+	return plan.Op{Do: []string{"set", "Port", string(p), ovsdb.Column("other_config", touchKey, touched)}}
+}
+
 // snap is the length that frames are cut to.
 func snap(cut int) string {
 	if cut == 0 {

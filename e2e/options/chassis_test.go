@@ -63,22 +63,4 @@ var _ = Describe("the options of the chassis", Label("options"), func() {
 		Expect(l.NetworkError(ctx, plain("wrong", "10.0.2.0/24").Args()...)).To(And(ContainSubstring("br-own"), ContainSubstring("br-int")))
 		Expect(l.Changes(ctx, before)).To(BeEmpty())
 	}, suite.Hang)
-
-	It("isolate the README's tenants, and record their VLANs", func(ctx SpecContext) {
-		for tenant, vlan := range map[string]string{"a": "100", "b": "200"} {
-			l.Network(ctx, lab.Net{
-				Name: "tenant-" + tenant + "-net", Subnet: map[string]string{"a": "10.0.0.0/24", "b": "10.1.0.0/24"}[tenant], Switch: "ls-tenant-" + tenant, Auto: true,
-				Options: []string{"tenant_id=tenant-" + tenant, "vlan=" + vlan},
-			})
-			l.Container(ctx, "app-"+tenant, "tenant-"+tenant+"-net")
-			l.Container(ctx, "db-"+tenant, "tenant-"+tenant+"-net")
-			l.Ping(ctx, "app-"+tenant, "db-"+tenant)
-		}
-		_, err := l.Docker(ctx, "exec", "app-a", "ping", "-c", "1", "-W", "1", l.AddressOf(ctx, "app-b", "tenant-b-net"))
-		Expect(err).To(HaveOccurred())
-		Expect(l.NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.2.0.0/24", Switch: "ls-tenant-a", Options: []string{"tenant_id=tenant-a", "vlan=300"}}.Args()...)).
-			To(And(ContainSubstring("100"), ContainSubstring("300"), ContainSubstring("one switch has one VLAN")))
-		Expect(l.Command(ctx, "status", "--tenant", "tenant-b")).To(And(ContainSubstring("ls-tenant-b"), Not(ContainSubstring("ls-tenant-a"))))
-		Expect(l.NBCtl(ctx, "--bare", "--columns=name", "find", "Logical_Switch", "external_ids:tenant_id=tenant-a", "external_ids:vlan=100")).To(Equal("ls-tenant-a"))
-	}, suite.Hang)
 })

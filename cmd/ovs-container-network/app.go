@@ -108,6 +108,7 @@ func (a *app) open() error {
 	a.records = lifecycle.New(lifecycle.Config{
 		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: locks, Host: host, Instance: s.Instance(),
 		BridgeMappings: a.cfg.BridgeMappings, FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,
+		Translated: func() { a.reconciler.Reroute() },
 	})
 	a.records.HoldPorts()
 	a.views.Records = a.records

@@ -347,7 +347,8 @@ func (p *plugin) open(t *testing.T) {
 		return p.before(ctx, "probe", true)
 	})
 	p.records = lifecycle.New(lifecycle.Config{
-		Run: p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: locks, Host: h, Instance: p.store.Instance(),
+		Translated: func() {},
+		Run:        p.host, Outages: p.outages, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: locks, Host: h, Instance: p.store.Instance(),
 		FailWhenDown: p.down, Changed: func() {}, Log: log,
 	})
 	p.reconciler = reconcile.New(reconcile.Config{

@@ -81,7 +81,8 @@ func records(t *testing.T, run *executor.Executor) *lifecycle.Records {
 		t.Fatal(err)
 	}
 	return lifecycle.New(lifecycle.Config{
-		Run: hostless{run}, Outages: well{}, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: &keylock.Locks{}, Instance: s.Instance(),
+		Translated: func() {},
+		Run:        hostless{run}, Outages: well{}, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: &keylock.Locks{}, Instance: s.Instance(),
 		Changed: func() {}, Log: zap.NewNop(),
 	})
 }

@@ -37,6 +37,9 @@ func (r *Records) floatAgain(ctx context.Context, n topology.Network, e topology
 			err = r.Run.Apply(ctx, oneWay(p))
 			switch {
 			case err == nil:
+				if n.Apart && !p.Empty() {
+					r.Translated()
+				}
 				e = given
 				return nil
 			case r.again(ctx, try, err):

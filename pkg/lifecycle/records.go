@@ -63,6 +63,9 @@ type Config struct {
 	// FailWhenDown refuses endpoints while the northbound database does not
 	// answer, instead of completing them later.
 	FailWhenDown bool
+	// Translated is called after OVN was told to translate the addresses of an endpoint on
+	// its own chassis, and must not block.
+	Translated func()
 	// Changed is called after every change of a record, and must not block.
 	Changed func()
 	Log     *zap.Logger

@@ -254,16 +254,26 @@ func (r *Reconciler) restoreNetworks(ctx context.Context, seen observed) error {
 		}
 	}
 	if routed {
-		select {
-		case r.rerouted <- struct{}{}:
-		default:
-		}
+		r.Reroute()
 	}
 	return errors.Join(all...)
 }
 
-// recomputeAfter are when ovn-controller is asked to compute all its flows anew
-// after ports of routers were restored: nobody tells when it has seen them.
+// Reroute has ovn-controller compute all its flows anew, soon, for what it may miss
+// while it works out changes alone: a router's port that was deleted and is there again
+// (see topology.Recompute), and translation on an endpoint's own chassis. Of flows that
+// a port's chassis decides about it looks at those again that are for ports which come
+// or go, and not always when the chassis of one is set a moment later
+// (controller/lflow.c, lflow_handle_changed_port_bindings, 22.03 to 25.03): seen once in
+// some hundred containers, on a busy host, and for good.
+func (r *Reconciler) Reroute() {
+	select {
+	case r.rerouted <- struct{}{}:
+	default:
+	}
+}
+
+// recomputeAfter are when it is asked to: nobody tells when it has seen what is new.
 var recomputeAfter = []time.Duration{time.Second, 4 * time.Second}
 
 // reroute asks for it until the context ends.
@@ -279,7 +289,7 @@ func (r *Reconciler) reroute(ctx context.Context) {
 				return
 			}
 			if err := r.Records.Recompute(ctx); err != nil && ctx.Err() == nil {
-				r.Log.Warn("ovn-controller could not be asked to compute its flows anew; if restored routers do not forward, restart it", zap.Error(err))
+				r.Log.Warn("ovn-controller could not be asked to compute its flows anew; if a router does not forward, restart it", zap.Error(err))
 			}
 		}
 	}

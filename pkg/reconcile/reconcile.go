@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ type Reconciler struct {
 	wake     chan struct{}
 	changed  chan struct{}
 	nameIt   chan struct{}
-	rerouted chan struct{}        // ports of routers were restored
+	rerouted chan struct{}        // what ovn-controller may miss has come, see Reroute
 	rewatch  chan string          // databases whose watches are to begin anew
 	kinds    map[string]ovn.Kinds // what is watched of each database; of Keep
 	mirrors  bool                 // mirrors are watched too; of Keep
@@ -144,6 +145,9 @@ func (r *Reconciler) Recover(ctx context.Context) {
 		})
 	}
 	_ = networks.Wait()
+	if slices.ContainsFunc(r.Records.Known(), func(n topology.Network) bool { return n.Apart }) {
+		r.Reroute() // the last stop may have come before it was done
+	}
 	bounded, cancel := context.WithTimeout(ctx, firstPassWithin)
 	defer cancel()
 	if err := r.Pass(bounded); err != nil && ctx.Err() == nil {

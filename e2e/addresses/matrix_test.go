@@ -140,7 +140,12 @@ func lease6(ctx context.Context, container string) string {
 	})
 	pid := l.MustDocker(ctx, "inspect", "-f", "{{.State.Pid}}", container)
 	l.Must(ctx, "timeout", "30", "nsenter", "-t", pid, "-n", "dhclient", "-6", "-1", "-sf", script, "-lf", leases, "-pf", pidfile, "eth0")
-	l.Must(ctx, "kill", l.Must(ctx, "cat", pidfile))
+	client := ""
+	lab.Soon(ctx, func(g Gomega) { // which the client, behind its parent's back by then, writes when it gets to it
+		client = l.Must(ctx, "cat", pidfile)
+		g.Expect(client).NotTo(BeEmpty())
+	})
+	l.Must(ctx, "kill", client)
 	return l.Must(ctx, "cat", told)
 }
 

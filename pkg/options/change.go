@@ -36,10 +36,7 @@ func (n Network) Change(changes map[string]string) (Network, error) {
 			o.given(&n)
 		}
 	}
-	if err := checkTogether(n); err != nil {
-		return n, err
-	}
-	return n, checkSupported(n)
+	return n, checkTogether(n)
 }
 
 // Changeable are the names of the options that Change takes.

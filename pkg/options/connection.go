@@ -51,7 +51,7 @@ func parseRemote(value string) (string, error) {
 	case ok && kind == "unix":
 		return "", fmt.Errorf("%s is a unix socket, which ovn-controller on another host or in another container cannot reach: want tcp:HOST:PORT", quote(value))
 	default:
-		return "", fmt.Errorf("%s is not an OVSDB connection: want tcp:HOST:PORT, several separated by commas", quote(value))
+		return "", fmt.Errorf("%s is not an OVSDB connection: want tcp:HOST:PORT or ssl:HOST:PORT, several separated by commas", quote(value))
 	}
 	host, port, err := net.SplitHostPort(rest)
 	if err != nil {

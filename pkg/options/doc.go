@@ -8,8 +8,5 @@
 // A value that passes can become an argument of ovn-nbctl or ovs-vsctl as it is: it holds no white space, no
 // quotes and no control characters, and does not begin with a dash. The fuzz tests hold the package to that.
 //
-// An option whose effect is not written yet is refused (see unsupported.go) and never silently accepted: a network
-// that quietly lacks its router is worse than one that is not created.
-//
 // The package is pure: it imports the standard library only, reads nothing, and asks nothing of the host.
 package options

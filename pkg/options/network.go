@@ -146,9 +146,6 @@ func ParseNetwork(opts map[string]string) (Network, error) {
 	if err := checkTogether(n); err != nil {
 		return Network{}, err
 	}
-	if err := checkSupported(n); err != nil {
-		return Network{}, err
-	}
 	return n, nil
 }
 

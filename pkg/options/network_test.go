@@ -160,13 +160,11 @@ func TestOrderOfChecks(t *testing.T) {
 		{`unknown option "ovn.swich": did you mean "ovn.switch"?`, func() { delete(opts, "ovn.swich") }},
 		{ErrSwitchRequired.Error(), func() { opts["ovn.switch"] = "ls" }},
 		{ErrConnectionsRequired.Error(), func() { opts["ovn.sb_connection"] = "tcp:h:1" }},
-		{`option "ovn.nb_connection": "bad" is not an OVSDB connection: want tcp:HOST:PORT, several separated by commas`, func() { opts["ovn.nb_connection"] = "tcp:h:1" }},
+		{`option "ovn.nb_connection": "bad" is not an OVSDB connection: want tcp:HOST:PORT or ssl:HOST:PORT, several separated by commas`, func() { opts["ovn.nb_connection"] = "tcp:h:1" }},
 		{`option "vlan": "9999" is not a VLAN tag: want a number from 1 to 4094`, func() { delete(opts, "vlan"); opts["ovn.external_gateway"] = "192.0.2.1" }},
 		{`option "ovn.external_gateway": only a network with ovn.role=transit has an external gateway; add that option or leave this one out`, func() {
 			delete(opts, "ovn.external_gateway")
-			opts["ovn.nb_connection"], opts["ovn.sb_connection"] = "ssl:h:1", "ssl:h:1"
 		}},
-		{`option "ovn.nb_connection=ssl:": not supported yet`, func() { opts["ovn.nb_connection"], opts["ovn.sb_connection"] = "tcp:h:1", "tcp:h:1" }},
 	}
 	for _, s := range steps {
 		_, err := ParseNetwork(opts)
@@ -297,52 +295,6 @@ func TestContradictions(t *testing.T) {
 			t.Errorf("error is %v, want %q", err, c.says)
 		}
 	}
-}
-
-func TestNotSupportedYet(t *testing.T) {
-	examples := map[string]map[string]string{
-		"ovn.nb_connection": with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
-		"ovn.sb_connection": with("ovn.nb_connection", "ssl:h:6641", "ovn.sb_connection", "ssl:h:6642"),
-	}
-	for _, u := range unsupported {
-		opts, ok := examples[u.option]
-		if !ok {
-			t.Errorf("the test has no example of %s", u.option)
-			continue
-		}
-		_, err := ParseNetwork(opts)
-		if !errors.Is(err, ErrNotSupported) || !strings.HasSuffix(err.Error(), `": not supported yet`) {
-			t.Errorf("%s: error is %v", u.option, err)
-		}
-		// Each row refuses by itself: taking the others out of the way must not let the option through.
-		if n := parseOnly(t, opts); u.what(n) == "" {
-			t.Errorf("%s: its row does not refuse %+v", u.option, n)
-		}
-	}
-	for option := range examples {
-		if supportNote(option) == "" {
-			t.Errorf("%s is refused, but the README's table does not say so", option)
-		}
-	}
-}
-
-// parseOnly runs the parsers without any other check.
-func parseOnly(t *testing.T, opts map[string]string) Network {
-	t.Helper()
-	var n Network
-	for _, o := range networkOptions {
-		value := o.fallback
-		if v, ok := opts[o.name]; ok {
-			value = v
-		}
-		if value == "" {
-			continue
-		}
-		if err := o.parse(&n, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return n
 }
 
 func TestNearestName(t *testing.T) {

@@ -41,12 +41,12 @@ var networkOptions = []option{
 	},
 	{
 		name: "ovn.nb_connection", required: true,
-		description: "OVN Northbound DB connection (`tcp:host:port`, several separated by commas)",
+		description: "OVN Northbound DB connection (`tcp:host:port` or `ssl:host:port`, several separated by commas)",
 		parse:       connection(func(n *Network) *string { return &n.NB }),
 	},
 	{
 		name: "ovn.sb_connection", required: true,
-		description: "OVN Southbound DB connection (`tcp:host:port`, several separated by commas)",
+		description: "OVN Southbound DB connection (`tcp:host:port` or `ssl:host:port`, several separated by commas)",
 		parse:       connection(func(n *Network) *string { return &n.SB }),
 	},
 	{
@@ -197,9 +197,6 @@ func MarkdownTable() string {
 		description := o.description
 		if o.required {
 			description = "**REQUIRED** - " + description
-		}
-		if note := supportNote(o.name); note != "" {
-			description += " - " + note
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", o.name, description, fallback)
 	}

@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,7 +78,7 @@ func (e *Executor) run(ctx context.Context, stdin, program string, args ...strin
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if timed {
-		args = append([]string{"--timeout=" + seconds(ctx)}, args...)
+		args = append([]string{"--timeout=" + seconds(ctx)}, e.certified(args)...)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
@@ -99,6 +101,16 @@ func (e *Executor) run(ctx context.Context, stdin, program string, args ...strin
 		failed.Stopped, failed.Err = true, fmt.Errorf("stopped after %s: %w", time.Since(started).Round(time.Millisecond), context.Cause(ctx))
 	}
 	return nil, failed
+}
+
+// certified adds the certificates where a database is asked for at ssl:
+// (ovn-nbctl(8), ovsdb-client(1), "Public Key Infrastructure Options").
+func (e *Executor) certified(args []string) []string {
+	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(strings.TrimPrefix(arg, "--db="), "ssl:") }) {
+		return args
+	}
+	in := func(name string) string { return filepath.Join(e.TLS, name) }
+	return append([]string{"--private-key=" + in("key.pem"), "--certificate=" + in("cert.pem"), "--ca-cert=" + in("ca.pem")}, args...)
 }
 
 // seconds returns what is left of the context's time, in the whole seconds

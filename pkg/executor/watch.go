@@ -25,7 +25,7 @@ func (e *Executor) Watch(ctx context.Context, w ovsdb.Watch, changed func(names 
 	// minds the end of the thread that started them, not of the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, "ovsdb-client", w.Args()...)
+	cmd := exec.CommandContext(ctx, "ovsdb-client", e.certified(w.Args())...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.WaitDelay = time.Second

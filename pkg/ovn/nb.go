@@ -3,6 +3,7 @@ package ovn
 import (
 	"cmp"
 	"net/netip"
+	"strings"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
@@ -26,7 +27,12 @@ type RouterPort string
 // Northbound is the ovn-nbctl invocation on the database at conn
 // ("tcp:host:port[,…]").
 func Northbound(conn string) plan.Target {
-	return plan.Target{Program: "ovn-nbctl", Args: []string{"--db=" + conn}, Form: plan.Chain}
+	args := []string{"--db=" + conn}
+	if !strings.Contains(conn, ",") {
+		// One server is taken as it is: a relay is never a leader (ovsdb(7), "Relay Service Model"), and there is no other to look for.
+		args = append(args, "--no-leader-only")
+	}
+	return plan.Target{Program: "ovn-nbctl", Args: args, Form: plan.Chain}
 }
 
 // SwitchPortAdd makes a port on a logical switch.

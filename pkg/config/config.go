@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -41,6 +42,11 @@ type Config struct {
 
 	// OVNImage is the image of OVN central and of ovn-controller.
 	OVNImage string
+
+	// CentralPublish is the address of this host at which others reach OVN central; the zero Addr when none does.
+	CentralPublish netip.Addr
+	// CentralInsecure has it published without TLS.
+	CentralInsecure bool
 
 	// OVSDB is the connection to the Open vSwitch database of this host, "unix:PATH".
 	OVSDB string

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,7 @@ func TestEveryVariableIsRead(t *testing.T) {
 		"PLUGIN_RECOVERY_MODE": "strict", "PLUGIN_OVN_DOWN": "fail", "PLUGIN_SOCKET": "/tmp/a.sock",
 		"PLUGIN_CONTROL_SOCKET": "/tmp/b.sock", "PLUGIN_OVN_IMAGE": "registry.example:5000/ovn@sha256:abcd",
 		"PLUGIN_OVS_DB": "unix:/tmp/db.sock", "PLUGIN_HOST_RUN": "/host/run", "PLUGIN_SYSCTL": "/host/sysctl",
+		"PLUGIN_CENTRAL_PUBLISH": "192.0.2.10", "PLUGIN_CENTRAL_INSECURE": "true",
 		"PLUGIN_BRIDGE_MAPPINGS": "wan:br-wan,lab_1:br-lab", "DOCKER_HOST": "unix:///tmp/docker.sock",
 	}
 	for _, v := range variables {
@@ -50,7 +52,8 @@ func TestEveryVariableIsRead(t *testing.T) {
 	want := Config{
 		DataDir: "/custom/data", LogLevel: "debug", StateBackup: false, RecoveryMode: RecoveryStrict, OVNDown: OVNDownFail,
 		Socket: "/tmp/a.sock", ControlSocket: "/tmp/b.sock", OVNImage: "registry.example:5000/ovn@sha256:abcd",
-		OVSDB: "unix:/tmp/db.sock", HostRun: "/host/run", Sysctl: "/host/sysctl", BridgeMappings: "wan:br-wan,lab_1:br-lab", DockerHost: "unix:///tmp/docker.sock",
+		OVSDB: "unix:/tmp/db.sock", HostRun: "/host/run", Sysctl: "/host/sysctl", CentralPublish: netip.MustParseAddr("192.0.2.10"), CentralInsecure: true,
+		BridgeMappings: "wan:br-wan,lab_1:br-lab", DockerHost: "unix:///tmp/docker.sock",
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -71,6 +74,10 @@ func TestWrongValues(t *testing.T) {
 		{"PLUGIN_OVN_IMAGE", "a b", "not an image"},
 		{"PLUGIN_OVS_DB", "tcp:127.0.0.1:6640", "want unix:PATH"},
 		{"PLUGIN_OVS_DB", "unix:db.sock", "want unix:PATH"},
+		{"PLUGIN_CENTRAL_PUBLISH", "0.0.0.0", "not an address that other hosts"},
+		{"PLUGIN_CENTRAL_PUBLISH", "127.0.0.1", "not an address that other hosts"},
+		{"PLUGIN_CENTRAL_PUBLISH", "host1", "not an address that other hosts"},
+		{"PLUGIN_CENTRAL_PUBLISH", "::", "not an address that other hosts"},
 		{"PLUGIN_BRIDGE_MAPPINGS", "br-wan", "want NETWORK:BRIDGE"},
 		{"PLUGIN_BRIDGE_MAPPINGS", "wan:br-wan,wan:br-two", "each network once"},
 		{"PLUGIN_BRIDGE_MAPPINGS", "wan:bridge-with-long-name", "want NETWORK:BRIDGE"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -82,6 +83,16 @@ var variables = []variable{
 		parse:       image,
 	},
 	{
+		name:        "PLUGIN_CENTRAL_PUBLISH",
+		description: "Address of this host at which other hosts reach the OVN central that the plugin made, with certificates; empty: none does",
+		parse:       publish,
+	},
+	{
+		name: "PLUGIN_CENTRAL_INSECURE", fallback: "false",
+		description: "Publish OVN central without TLS: whoever reaches the address can change all of OVN",
+		parse:       boolean(func(c *Config) *bool { return &c.CentralInsecure }),
+	},
+	{
 		name: "PLUGIN_OVS_DB", fallback: "unix:/var/run/openvswitch/db.sock",
 		description: "Connection to the Open vSwitch database of this host (`unix:PATH`)",
 		parse:       ovsdb,
@@ -151,6 +162,20 @@ func boolean(field func(*Config) *bool) func(*Config, string) error {
 		*field(c) = v
 		return nil
 	}
+}
+
+// publish takes one address that can be listened at and sent to, so that nothing is
+// offered on links that nobody thought of.
+func publish(c *Config, value string) error {
+	if value == "" {
+		return nil
+	}
+	a, err := netip.ParseAddr(value)
+	if err != nil || a.Zone() != "" || a.Is4In6() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() {
+		return fmt.Errorf("%q is not an address that other hosts reach this one at: want one like 192.0.2.10", value)
+	}
+	c.CentralPublish = a
+	return nil
 }
 
 // imageForm is a wide form of an image reference: enough to keep flags and spaces out; Docker judges the rest.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
@@ -142,7 +143,7 @@ func (r *Records) wanted(ctx context.Context, n *topology.Network) (topology.Cha
 	}
 	want := topology.Chassis{
 		OVSDB: r.Host.OVSDB, Instance: r.Instance, SystemID: n.Host, Bridge: n.Bridge(), SB: n.SB, EncapFrom: from.String(), InUse: r.OtherNetworks(n.ID),
-		Physical: n.Options.PhysicalNetwork, Mappings: r.BridgeMappings,
+		Physical: n.Options.PhysicalNetwork, Mappings: r.BridgeMappings, Publish: r.TunnelsTo(),
 	}
 	if n.Options.EncapSet {
 		want.Encap = string(n.Options.Encap)
@@ -151,6 +152,15 @@ func (r *Records) wanted(ctx context.Context, n *topology.Network) (topology.Cha
 		want.EncapIP = n.Options.EncapIP.String()
 	}
 	return want, nil
+}
+
+// TunnelsTo is the address that tunnels end at because OVN central is published there; ""
+// when it is not, or when a network has named another one.
+func (r *Records) TunnelsTo() string {
+	if slices.ContainsFunc(r.Known(), func(n topology.Network) bool { return n.Options.EncapIP.IsValid() }) {
+		return ""
+	}
+	return r.Published
 }
 
 // encapFrom returns the address that the host reaches the southbound database

@@ -60,6 +60,8 @@ type Config struct {
 	// BridgeMappings are the physical networks of this host, and the bridges that lead
 	// there, as ovn-bridge-mappings has them; "" leaves it as it is.
 	BridgeMappings string
+	// Published is the address that other hosts reach this one's OVN central at, "" for none.
+	Published string
 	// FailWhenDown refuses endpoints while the northbound database does not
 	// answer, instead of completing them later.
 	FailWhenDown bool

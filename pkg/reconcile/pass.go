@@ -149,6 +149,7 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 		return nil
 	}
 	networks := r.Records.Networks.List()
+	moved := topology.Misplaced(*seen.local, r.Records.TunnelsTo())
 	for _, id := range sorted(networks) {
 		n := networks[id]
 		if n.Phase != store.Ready {
@@ -157,7 +158,7 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 		if err := r.rename(ctx, id, n.Data, seen); err != nil {
 			return err
 		}
-		if n.Data.Stands(*seen.local) {
+		if n.Data.Stands(*seen.local) && !moved {
 			if !n.Data.Remembered(*seen.local) && !seen.changed(id, n.Updated) {
 				if err := r.Records.Remember(ctx, n.Data); err != nil {
 					return err
@@ -172,6 +173,11 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 		was := n.Data
 		_, err = r.Records.SetUp(ctx, &n.Data, lifecycle.HostLook{})
 		unlock()
+		if moved && err != nil {
+			// An MTU that was asked for, most likely: it is told once, when the other networks have theirs.
+			r.complain(ctx, "moved", "the tunnels of this host end elsewhere since OVN central is published, which one of its networks is not fit for", fmt.Errorf("network %q: %w", n.Data.Name, err))
+			continue
+		}
 		if err == nil {
 			err = r.Records.Steady(ctx)
 		}
@@ -179,9 +185,12 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 			return fmt.Errorf("restoring what network %q needs of this host: %w", id, err)
 		}
 		r.note(repaired, "bridge %s and the chassis' settings", n.Data.Bridge())
-		if n.Data.Host != was.Host || n.Data.Datapath != was.Datapath {
+		if n.Data.Host != was.Host || n.Data.Datapath != was.Datapath || moved && n.Data.MTU != was.MTU {
 			if err := r.updateNetwork(ctx, id, seen, func(have *topology.Network) {
 				have.Host, have.Datapath = n.Data.Host, n.Data.Datapath
+				if moved {
+					have.MTU = n.Data.MTU // of containers that come
+				}
 			}); err != nil {
 				return err
 			}

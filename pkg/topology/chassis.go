@@ -24,6 +24,10 @@ type Chassis struct {
 	EncapIP  string // "" to keep or default to EncapFrom
 	// EncapFrom is the address that the host reaches SB from.
 	EncapFrom string
+	// Publish is the address that other hosts reach this one's OVN central at, "" for none.
+	// Until then no other host has had a tunnel here, so that networks in use are no reason
+	// to keep another address.
+	Publish string
 	// Physical is the physical network that the network leads to; "" for none. Mappings
 	// are to be there then (PLUGIN_BRIDGE_MAPPINGS).
 	Physical, Mappings string
@@ -47,6 +51,12 @@ var settingKeys = []string{"system-id", "ovn-bridge", "ovn-remote", "ovn-encap-t
 func (n Network) Stands(on ovs.Inventory) bool {
 	_, bridge := on.Bridges[n.Bridge()]
 	return bridge && (!n.IsProvider() || mapped(on.ExternalIDs[mappingsKey], n.Options.PhysicalNetwork) != "") && !slices.ContainsFunc(settingKeys, func(k string) bool { return on.ExternalIDs[k] == "" })
+}
+
+// Misplaced reports whether the chassis' tunnels end where no other host reaches them,
+// since OVN central was not published before.
+func Misplaced(on ovs.Inventory, publish string) bool {
+	return publish != "" && split(on.ExternalIDs[settingsKey])["ovn-encap-ip"] && on.ExternalIDs["ovn-encap-ip"] != publish
 }
 
 // Datapath types of a bridge (ovs-vswitchd.conf.db(5), Bridge, datapath_type).
@@ -75,7 +85,11 @@ func (c Chassis) Plan(seen ovs.Chassis) (plan.Plan, Settled, error) {
 	s.want("ovn-bridge", string(c.Bridge), "bridge")
 	s.want("ovn-remote", c.SB, "ovn.sb_connection")
 	s.wantOr("ovn-encap-type", c.Encap, "geneve", "ovn.encap")
-	s.wantOr("ovn-encap-ip", c.EncapIP, c.EncapFrom, "ovn.encap_ip")
+	if c.Publish != "" && c.EncapIP == "" && s.ours["ovn-encap-ip"] && seen.ExternalIDs["ovn-encap-ip"] != c.Publish {
+		s.change("ovn-encap-ip", c.Publish)
+	} else {
+		s.wantOr("ovn-encap-ip", c.EncapIP, cmp.Or(c.Publish, c.EncapFrom), "ovn.encap_ip")
+	}
 	if datapath == Userspace {
 		s.keep("ovn-bridge-datapath-type", Userspace)
 	}

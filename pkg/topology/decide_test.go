@@ -84,6 +84,15 @@ func TestChassisContradictions(t *testing.T) {
 		{"encapsulation asked for", func(c *topology.Chassis) { c.Encap = "vxlan" }, ready(), []string{`"vxlan"`, `"geneve"`}, ""},
 		{"nor under another instance's containers", nil, busy(ready("ovn-remote=tcp:172.31.0.5:6642", "ovs-container-network=ovn-remote")), []string{"remove them first", `"tcp:172.31.0.5:6642"`}, ""},
 		{"our own encap address follows", nil, ready("ovn-encap-ip=172.31.0.1", "ovs-container-network=ovn-encap-ip"), nil, `ovn-encap-ip="172.30.0.1"`},
+		{
+			"that of a published OVN central is for all networks", func(c *topology.Chassis) { c.InUse, c.Publish = true, "192.0.2.1" },
+			ready("ovs-container-network=ovn-encap-ip"), nil, `ovn-encap-ip="192.0.2.1"`,
+		},
+		{"but an administrator's stays then too", func(c *topology.Chassis) { c.Publish = "192.0.2.1" }, ready("ovn-encap-ip=192.0.2.7"), nil, ""},
+		{
+			"and so does one that a network asks for", func(c *topology.Chassis) { c.EncapIP, c.Publish = "192.0.2.7", "192.0.2.1" },
+			ready("ovn-encap-ip=192.0.2.7", "ovs-container-network=ovn-encap-ip"), nil, "",
+		},
 		{"an administrator's does not", nil, ready("ovn-encap-ip=192.0.2.1"), nil, ""},
 		{"encapsulation not asked for", nil, ready("ovn-encap-type=vxlan"), nil, ""},
 		{"no bridge to a physical network", on("wan", ""), ready(), []string{`ovn.physical_network "wan"`, "PLUGIN_BRIDGE_MAPPINGS"}, ""},

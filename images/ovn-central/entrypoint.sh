@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs one of two roles, in the foreground and as pid 1:
+# Runs one of three roles, in the foreground and as pid 1:
 #   ovn-central      the Northbound and Southbound databases (tcp 6641 and 6642, files in /var/lib/ovn) and ovn-northd
 #   ovn-controller   the chassis' own agent, on the host's Open vSwitch
+#   ovn-relay SCHEME ADDRESS CENTRAL   what other hosts reach OVN central by (pssl or ptcp)
 # The distribution's ovn-ctl is not used: it leaves daemons behind that nobody watches, and a container must end
 # when one of them does, so that its restart policy can act.
 set -eu
@@ -10,6 +11,9 @@ run=/var/run/ovn
 data=/var/lib/ovn
 schemas=/usr/share/ovn
 log='-vconsole:info -vsyslog:off -vfile:off'
+# Put here by whoever makes the container; files that change are read again.
+tls=/etc/ovn-tls
+certificates="--private-key=$tls/key.pem --certificate=$tls/cert.pem --ca-cert=$tls/ca.pem"
 
 # database FILE SCHEMA: makes the file, or brings one that an older version made to this version's schema.
 database() {
@@ -74,14 +78,32 @@ central() {
 	while :; do wait; done
 }
 
+# relay NAME DATABASE PORT SCHEME ADDRESS CENTRAL: one database of OVN central, offered at an address of this host.
+relay() {
+	[ "$4" = pssl ] || certificates=
+	# shellcheck disable=SC2086
+	watched ovsdb-server $log $certificates --remote="punix:$run/$1.sock" --remote="$4:$3:$5" \
+		--unixctl="$run/$1.ctl" --pidfile="$run/$1.pid" "relay:$2:tcp:$6:$3"
+}
+
 case ${1:-ovn-central} in
 ovn-central) central ;;
+ovn-relay)
+	mkdir -p "$run"
+	rm -f "$run"/*.pid "$run"/*.ctl "$run"/*.sock
+	trap 'stop 0' TERM INT
+	trap 'echo "a daemon of the relay ended; stopping the other" >&2; stop 1' USR1
+	relay ovnnb_db OVN_Northbound 6641 "$2" "$3" "$4"
+	relay ovnsb_db OVN_Southbound 6642 "$2" "$3" "$4"
+	while :; do wait; done
+	;;
 ovn-controller)
 	# /var/run/ovn is the host's here, so nothing of it is cleaned: the pidfile's lock tells whether another
 	# ovn-controller lives. A SIGTERM keeps flows and chassis row, so that a restart loses no packet.
 	shift
+	[ -f "$tls/key.pem" ] || certificates=
 	# shellcheck disable=SC2086
-	ovn-controller $log --pidfile="$run/ovn-controller.pid" "$@" unix:/var/run/openvswitch/db.sock &
+	ovn-controller $log $certificates --pidfile="$run/ovn-controller.pid" "$@" unix:/var/run/openvswitch/db.sock &
 	child=$!
 	trap 'kill -TERM "$child"' TERM INT
 	# Pid 1 has to take in the children of a health check that Docker killed, which ovn-controller itself would leave

@@ -1,16 +1,20 @@
 package central
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/client"
 	"go.uber.org/zap"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/pki"
 )
 
 const (
@@ -48,6 +52,13 @@ type Config struct {
 	Image      string // of OVN central and ovn-controller
 	HostRun    string // the host's /run, as this process sees it
 	Socket     string // the plugin's own; names the driver when no dockerd manages the plugin
+
+	// Publish is the address of this host at which OVN central is offered to others; the
+	// zero Addr when it is not. Insecure offers it without TLS.
+	Publish  netip.Addr
+	Insecure bool
+	// Identity is what this host shows to databases at ssl:, if it has joined any.
+	Identity func() (pki.Identity, bool)
 }
 
 // Request is what a network needs.
@@ -60,6 +71,12 @@ type Request struct {
 // Connections are the databases to use: those asked for, or where auto-create
 // put them.
 type Connections struct{ NB, SB string }
+
+// errSilent is of databases that there is TLS with, and no answer from.
+var errSilent = errors.New("the databases behind it do not answer, does their host's OVN central run (docker ps)?")
+
+// tls tells connections that take certificates.
+func tls(conn string) bool { return strings.HasPrefix(conn, "ssl:") }
 
 // Central makes and finds OVN central and ovn-controller.
 type Central struct {
@@ -77,6 +94,9 @@ type Central struct {
 
 // New returns a Central. It does no I/O: Docker may be down.
 func New(cfg Config, probe Prober, log *zap.Logger) (*Central, error) {
+	if cfg.Identity == nil {
+		cfg.Identity = func() (pki.Identity, bool) { return pki.Identity{}, false }
+	}
 	opts := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
 	if cfg.DockerHost != "" {
 		opts = append(opts, client.WithHost(cfg.DockerHost))
@@ -121,9 +141,18 @@ func (c *Central) take(ctx context.Context) (func(), error) {
 // that a call that fails still has time to take back what it made.
 func (c *Central) Ensure(ctx context.Context, r Request) (Connections, error) {
 	asked := Connections{NB: r.NB, SB: r.SB}
+	identity, joined := c.cfg.Identity()
+	if tls(r.NB) && !joined {
+		return Connections{}, fmt.Errorf("ovn.nb_connection %q takes certificates, and this host has none: have it join that OVN (ovs-container-network join INVITATION)", r.NB)
+	}
 	away := c.unreachable(ctx, asked, probeWithin)
 	if away == "" {
 		return asked, nil
+	}
+	if tls(away) {
+		bounded, cancel := context.WithTimeout(ctx, probeWithin)
+		defer cancel()
+		return Connections{}, fmt.Errorf("OVN central not reachable at %s: %w", away, cmp.Or(identity.Greet(bounded, options.DialAddresses(away)), errSilent))
 	}
 	if ctx.Err() != nil {
 		return Connections{}, fmt.Errorf("asking whether OVN central answers at %q: %w", away, context.Cause(ctx))

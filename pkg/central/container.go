@@ -165,7 +165,7 @@ func (c *Central) createContainer(ctx context.Context, overlay overlayNetwork, u
 		},
 		&network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
 			overlay.name: {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: overlay.central.String()}},
-		}}, undo)
+		}}, nil, undo)
 	if err != nil {
 		return fmt.Errorf("making OVN central at %s on network %q: %w", overlay.central, overlay.name, err)
 	}
@@ -202,10 +202,14 @@ func (c *Central) checkImage(ctx context.Context) error {
 	return nil
 }
 
-// run creates and starts a container of ours: no capability, restarted unless
-// somebody stops it.
-func (c *Central) run(ctx context.Context, name string, cfg *container.Config, host *container.HostConfig, net *network.NetworkingConfig, undo *undoList) error {
-	cfg.Labels = map[string]string{labelKey: labelValue}
+// run creates and starts a container of ours, with files: no capability, restarted
+// unless somebody stops it.
+func (c *Central) run(ctx context.Context, name string, cfg *container.Config, host *container.HostConfig, net *network.NetworkingConfig, files folder, undo *undoList) error {
+	cfg.Labels = maps.Clone(cfg.Labels)
+	if cfg.Labels == nil {
+		cfg.Labels = map[string]string{}
+	}
+	cfg.Labels[labelKey] = labelValue
 	host.CapDrop = []string{"ALL"}
 	host.SecurityOpt = []string{"no-new-privileges"}
 	// Not unless-stopped: a dockerd that was killed takes its containers for
@@ -222,6 +226,9 @@ func (c *Central) run(ctx context.Context, name string, cfg *container.Config, h
 		return c.dockerError(fmt.Sprintf("creating container %q", name), err)
 	}
 	undo.add(func(ctx context.Context) error { return c.removeContainer(ctx, made.ID) })
+	if err := c.put(ctx, made.ID, files); err != nil {
+		return c.dockerError(fmt.Sprintf("giving container %q its certificates", name), err)
+	}
 	if err := c.docker.ContainerStart(ctx, made.ID, container.StartOptions{}); err != nil {
 		return c.dockerError(fmt.Sprintf("starting container %q", name), err)
 	}

@@ -43,6 +43,39 @@ func (c *Central) EnsureController(ctx context.Context, autoCreate bool) error {
 	return nil
 }
 
+// Certify gives the host's ovn-controller the certificates that this host has now, if it
+// is a container of ours. It reads those that have changed by itself, but not ones where
+// it had none.
+func (c *Central) Certify(ctx context.Context) error {
+	identity, joined := c.cfg.Identity()
+	if !joined {
+		return nil
+	}
+	done, err := c.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	have, err := c.find(ctx, controllerName)
+	if err != nil || have == nil || !ours(*have) {
+		return err
+	}
+	had, err := c.get(ctx, have.ID, "/etc/ovn-tls/key.pem")
+	if err != nil {
+		return err
+	}
+	if err := c.put(ctx, have.ID, certificates(identity)); err != nil {
+		return c.dockerError(fmt.Sprintf("giving container %q its certificates", controllerName), err)
+	}
+	if had != nil || have.State == nil || !have.State.Running {
+		return nil
+	}
+	if err := c.docker.ContainerRestart(ctx, have.ID, container.StopOptions{}); err != nil {
+		return c.dockerError(fmt.Sprintf("starting container %q again, with certificates", controllerName), err)
+	}
+	return nil
+}
+
 func (c *Central) startController(ctx context.Context, undo *undoList) error {
 	have, err := c.find(ctx, controllerName)
 	switch {
@@ -52,11 +85,15 @@ func (c *Central) startController(ctx context.Context, undo *undoList) error {
 		if err := c.checkImage(ctx); err != nil {
 			return err
 		}
+		var files folder
+		if identity, joined := c.cfg.Identity(); joined {
+			files = certificates(identity)
+		}
 		err := c.run(ctx, controllerName, &container.Config{Image: c.cfg.Image, Cmd: []string{"ovn-controller"}},
 			&container.HostConfig{
 				NetworkMode: "host",
 				Binds:       []string{"/var/run/openvswitch:/var/run/openvswitch", "/var/run/ovn:/var/run/ovn"},
-			}, nil, undo)
+			}, nil, files, undo)
 		// One that another plugin makes just now will answer as well.
 		if err != nil && !errors.Is(err, errNameTaken) {
 			return err

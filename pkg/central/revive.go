@@ -22,7 +22,7 @@ func (c *Central) Revive(ctx context.Context, r Request) (Connections, error) {
 		return asked, err
 	}
 	conns := asked
-	if noCentral {
+	if noCentral && !tls(r.NB) { // that is another host's
 		if conns, err = c.Ensure(ctx, r); err != nil {
 			return asked, err
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ipam"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/keylock"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/lifecycle"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/membership"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/reconcile"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/store"
@@ -38,6 +39,7 @@ type app struct {
 
 	run        *executor.Executor
 	store      *store.Store
+	membership *membership.Membership
 	central    *central.Central
 	records    *lifecycle.Records
 	outages    *reconcile.Outages
@@ -92,7 +94,14 @@ func (a *app) open() error {
 	for _, problem := range s.Report().Problems {
 		a.log.Warn("state not backed up", zap.String("reason", problem))
 	}
-	if a.central, err = central.New(central.Config{DockerHost: a.cfg.DockerHost, Image: a.cfg.OVNImage, HostRun: a.cfg.HostRun, Socket: a.cfg.Socket}, a.run, a.log); err != nil {
+	if a.membership, err = membership.Open(s, a.run); err != nil {
+		return err
+	}
+	a.run.TLS = a.membership.Folder()
+	if a.central, err = central.New(central.Config{
+		DockerHost: a.cfg.DockerHost, Image: a.cfg.OVNImage, HostRun: a.cfg.HostRun, Socket: a.cfg.Socket,
+		Publish: a.cfg.CentralPublish, Insecure: a.cfg.CentralInsecure, Identity: a.membership.Identity,
+	}, a.run, a.log); err != nil {
 		return err
 	}
 	a.views = reconcile.NewViews(s, a.log)
@@ -104,10 +113,14 @@ func (a *app) open() error {
 	})
 	locks := &keylock.Locks{}
 	_, err = os.Stat("/proc/sys/net/ipv6")
+	publish := ""
+	if a.cfg.CentralPublish.IsValid() {
+		publish = a.cfg.CentralPublish.String()
+	}
 	host := topology.Host{OVSDB: a.cfg.OVSDB, IPv6: err == nil, Run: a.cfg.HostRun}
 	a.records = lifecycle.New(lifecycle.Config{
 		Run: a.run, Outages: a.outages, Networks: networks, Endpoints: endpoints, Pools: pools, Locks: locks, Host: host, Instance: s.Instance(),
-		BridgeMappings: a.cfg.BridgeMappings, FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,
+		BridgeMappings: a.cfg.BridgeMappings, Published: publish, FailWhenDown: a.cfg.OVNDown == config.OVNDownFail, Changed: a.changed, Log: a.log,
 		Translated: func() { a.reconciler.Reroute() },
 	})
 	a.records.HoldPorts()
@@ -163,6 +176,7 @@ func (a *app) start(ctx context.Context, background *sync.WaitGroup) {
 		background.Go(func() { a.reconciler.Keep(ctx) })
 		background.Go(func() { a.reconciler.Mind(ctx) })
 		background.Go(func() { a.reconciler.Learn(ctx) })
+		background.Go(func() { a.publish(ctx) })
 		a.reconciler.Watch(ctx)
 	})
 	background.Go(func() { a.views.Run(ctx) })

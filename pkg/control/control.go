@@ -76,10 +76,13 @@ const (
 	statusPath    = "/status"
 	reconcilePath = "/reconcile"
 	changePath    = "/change"
+	invitePath    = "/invite"
+	joinPath      = "/join"
 	askWithin     = 8 * time.Second
 	// reconcileWithin covers two looks at Docker's lists.
 	reconcileWithin = 2 * time.Minute
 	changeWithin    = 20 * time.Second
+	joinWithin      = 40 * time.Second
 )
 
 // Listen makes a socket that only its owner can use, and its folder, if need
@@ -117,6 +120,15 @@ type Plugin interface {
 	Status(ctx context.Context) Status
 	Reconcile(ctx context.Context) (reconcile.Report, error)
 	Change(ctx context.Context, c Change) (Network, error)
+	Invite(ctx context.Context, name string) (string, error)
+	Join(ctx context.Context, invitation string) (Joined, error)
+}
+
+// Joined is what a host has joined, and as whom.
+type Joined struct {
+	Name string `json:"name"`
+	NB   string `json:"northbound"`
+	SB   string `json:"southbound"`
 }
 
 // Serve answers until the listener is closed.
@@ -137,27 +149,33 @@ func Serve(l net.Listener, p Plugin) error {
 		}
 		answer(w, http.StatusOK, done)
 	})
-	mux.HandleFunc("POST "+changePath, func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), changeWithin)
-		defer cancel()
-		var c Change
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&c)
-		if err != nil {
-			answer(w, http.StatusBadRequest, problem{fmt.Sprintf("reading what is to change: %v", err)})
-			return
-		}
-		n, err := p.Change(ctx, c)
-		if err != nil {
-			answer(w, http.StatusInternalServerError, problem{err.Error()})
-			return
-		}
-		answer(w, http.StatusOK, n)
-	})
+	mux.HandleFunc("POST "+changePath, serve(changeWithin, "what is to change", p.Change))
+	mux.HandleFunc("POST "+invitePath, serve(joinWithin, "who is invited", p.Invite))
+	mux.HandleFunc("POST "+joinPath, serve(joinWithin, "an invitation", p.Join))
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serving the control socket: %w", err)
 	}
 	return nil
+}
+
+// serve answers requests with a body.
+func serve[T, U any](within time.Duration, what string, do func(context.Context, T) (U, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), within)
+		defer cancel()
+		var asked T
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&asked); err != nil {
+			answer(w, http.StatusBadRequest, problem{fmt.Sprintf("reading %s: %v", what, err)})
+			return
+		}
+		done, err := do(ctx, asked)
+		if err != nil {
+			answer(w, http.StatusInternalServerError, problem{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, done)
+	}
 }
 
 // problem is the answer to what could not be done.
@@ -189,6 +207,18 @@ func Reconcile(ctx context.Context, socket string) (reconcile.Report, error) {
 func (c Change) Ask(ctx context.Context, socket string) (Network, error) {
 	var n Network
 	return n, call(ctx, socket, http.MethodPost, changePath, changeWithin, c, &n)
+}
+
+// Invite has the plugin behind the socket make an invitation for a host.
+func Invite(ctx context.Context, socket, name string) (string, error) {
+	var text string
+	return text, call(ctx, socket, http.MethodPost, invitePath, joinWithin, name, &text)
+}
+
+// Join has the plugin behind the socket accept an invitation.
+func Join(ctx context.Context, socket, invitation string) (Joined, error) {
+	var j Joined
+	return j, call(ctx, socket, http.MethodPost, joinPath, joinWithin, invitation, &j)
 }
 
 func call(ctx context.Context, socket, method, path string, within time.Duration, ask, into any) error {

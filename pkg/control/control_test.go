@@ -95,6 +95,12 @@ func TestAsk(t *testing.T) {
 	if got, err := control.Ask(t.Context(), path); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want)
 	}
+	if got, err := control.Invite(t.Context(), path, "h2"); err != nil || got != "invitation of h2" {
+		t.Errorf("invited: %q (%v)", got, err)
+	}
+	if got, err := control.Join(t.Context(), path, "invitation of h2"); err != nil || got != (control.Joined{Name: "invitation of h2", NB: "nb", SB: "sb"}) {
+		t.Errorf("joined: %+v (%v)", got, err)
+	}
 	if got, err := control.Reconcile(t.Context(), path); err != nil || !reflect.DeepEqual(got, want.Recovery) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want.Recovery)
 	}
@@ -139,4 +145,12 @@ func TestListenAfterCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = l.Close()
+}
+
+func (*plugin) Invite(_ context.Context, name string) (string, error) {
+	return "invitation of " + name, nil
+}
+
+func (*plugin) Join(_ context.Context, invitation string) (control.Joined, error) {
+	return control.Joined{Name: invitation, NB: "nb", SB: "sb"}, nil
 }

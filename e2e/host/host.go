@@ -82,7 +82,13 @@ type Options struct {
 	// Wire is a second link of the host, WireLink, without an address, to a wire that is no part of the underlay. Hosts with
 	// a kernel of their own have none.
 	Wire bool
+	// Tunnels has Open vSwitch's userspace datapath own the link to the underlay, as it must to send tunnels there: the bridge
+	// UnderlayBridge has the host's address then. A kernel's datapath sends them by itself, and there it means nothing.
+	Tunnels bool
 }
+
+// UnderlayBridge is the bridge that Options.Tunnels is about.
+const UnderlayBridge = "br-underlay"
 
 // WireLink is the host's link that Options.Wire is about.
 const WireLink = "wan0"

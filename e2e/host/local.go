@@ -186,8 +186,37 @@ func (h *localHost) Boot(ctx context.Context) error {
 			return err
 		}
 	}
+	if h.Options.Tunnels {
+		if err := h.tunnels(ctx); err != nil {
+			return err
+		}
+	}
 	if h.Options.Docker {
 		return h.StartDocker(ctx)
+	}
+	return nil
+}
+
+// tunnels moves the host's address to a bridge of Open vSwitch that the link to the underlay is a port of. The kernel must
+// take nothing from that link itself: it would answer beside Open vSwitch.
+func (h *localHost) tunnels(ctx context.Context) error {
+	for _, argv := range [][]string{
+		{
+			"ovs-vsctl", "--may-exist", "add-br", UnderlayBridge, "--", "set", "Bridge", UnderlayBridge, "datapath_type=netdev", `other_config:hwaddr="` + h.mac() + `"`,
+			"--", "--may-exist", "add-port", UnderlayBridge, "eth0",
+		},
+		{"sysctl", "-qw", "net.ipv4.conf.eth0.arp_ignore=8", "net.ipv6.conf.eth0.disable_ipv6=1"},
+		{"iptables", "-t", "raw", "-A", "PREROUTING", "-i", "eth0", "-j", "DROP"},
+		{"ip", "address", "flush", "dev", "eth0"},
+		{"ip", "address", "replace", h.Address() + "/24", "dev", UnderlayBridge},
+		{"ip", "link", "set", "dev", UnderlayBridge, "up"},
+		// Without them the userspace datapath's packets have no checksum.
+		{"ethtool", "-K", UnderlayBridge, "tx", "off"},
+		{"ip", "route", "replace", "default", "via", underlayAddress},
+	} {
+		if _, err := h.Run(ctx, argv...); err != nil {
+			return fmt.Errorf("giving the underlay of %s to Open vSwitch: %w", h.Name(), err)
+		}
 	}
 	return nil
 }

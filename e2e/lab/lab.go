@@ -128,10 +128,16 @@ func (l *Lab) Command(ctx context.Context, args ...string) string {
 	return l.Must(ctx, append([]string{l.pluginDir(ctx) + "/rootfs/usr/bin/ovs-container-network"}, args...)...)
 }
 
+// TryCommand is Command for what may fail.
+func (l *Lab) TryCommand(ctx context.Context, args ...string) (string, error) {
+	GinkgoHelper()
+	return l.Run(ctx, append([]string{l.pluginDir(ctx) + "/rootfs/usr/bin/ovs-container-network"}, args...)...)
+}
+
 // CommandError runs the plugin's own command, which has to fail, and returns what it says.
 func (l *Lab) CommandError(ctx context.Context, args ...string) string {
 	GinkgoHelper()
-	_, err := l.Run(ctx, append([]string{l.pluginDir(ctx) + "/rootfs/usr/bin/ovs-container-network"}, args...)...)
+	_, err := l.TryCommand(ctx, args...)
 	Expect(err).To(HaveOccurred())
 	return stderr(err)
 }

@@ -172,7 +172,7 @@ func (l *Lab) RemoveContainers(ctx context.Context) {
 	GinkgoHelper()
 	var names []string
 	for _, name := range l.Lines(ctx, "docker", "ps", "-a", "--format", "{{.Names}}") {
-		if name != "ovn-central" && name != "ovn-controller" {
+		if name != "ovn-central" && name != "ovn-controller" && name != "ovn-relay" {
 			names = append(names, name)
 		}
 	}

@@ -1,0 +1,134 @@
+package hosts_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
+)
+
+// listens are the addresses, with ports, that a host listens at for TCP, but those of loopback.
+func listens(ctx context.Context, l *lab.Lab) []string {
+	GinkgoHelper()
+	var all []string
+	for _, line := range l.Lines(ctx, "ss", "-Htln") {
+		if f := strings.Fields(line); len(f) > 3 && !strings.HasPrefix(f[3], "127.") && !strings.HasPrefix(f[3], "[::1]") {
+			all = append(all, f[3])
+		}
+	}
+	return all
+}
+
+// carries has one container send 10 MB to another one, which must be what arrives.
+func carries(ctx context.Context, from *lab.Lab, server string, to *lab.Lab, client, address string) {
+	GinkgoHelper()
+	from.Exec(ctx, server, "dd", "if=/dev/urandom", "of=/www/blob", "bs=1M", "count=10")
+	sum, _, _ := strings.Cut(from.Exec(ctx, server, "sha256sum", "/www/blob"), " ")
+	to.Exec(ctx, client, "timeout", "60", "wget", "-q", "-O", "/tmp/blob", "http://"+address+"/blob")
+	Expect(to.Exec(ctx, client, "sha256sum", "/tmp/blob")).To(HavePrefix(sum))
+}
+
+var _ = Describe("several hosts", Ordered, func() {
+	at := func(i int) string { return fmt.Sprint("c", i+1) } // the container of a host
+	address := func(ctx context.Context, i int, network string) string {
+		return hosts[i].AddressOf(ctx, at(i), network)
+	}
+
+	It("are offered nothing by a host that has OVN central and was not told to", func(ctx SpecContext) {
+		before := listens(ctx, hosts[0])
+		network(ctx, hosts[0], "app", "10.0.0.0/24")
+		hosts[0].Container(ctx, at(0), "app")
+		Expect(listens(ctx, hosts[0])).To(Equal(before))
+		for _, port := range []string{"6641", "6642"} {
+			_, err := hosts[1].Run(ctx, "ovsdb-client", "--timeout=3", "list-dbs", "tcp:"+hosts[0].Address()+":"+port)
+			Expect(err).To(HaveOccurred())
+		}
+		Expect(hosts[0].CommandError(ctx, "invite", "h2")).To(ContainSubstring("set PLUGIN_CENTRAL_PUBLISH"))
+		Expect(hosts[0].Exec(ctx, at(0), "cat", "/sys/class/net/eth0/mtu")).To(Equal("1500"))
+	}, suite.Hang)
+
+	It("get a certificate each, and no word without one", func(ctx SpecContext) {
+		before := listens(ctx, hosts[0])
+		set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH="+hosts[0].Address())
+		for i, l := range hosts[1:] {
+			Expect(join(ctx, l, invite(ctx, fmt.Sprint("h", i+2)))).To(ContainSubstring("--opt ovn.nb_connection=ssl:" + hosts[0].Address() + ":6641"))
+		}
+		Expect(listens(ctx, hosts[0])).To(ConsistOf(append(before, hosts[0].Address()+":6641", hosts[0].Address()+":6642")))
+		for _, port := range []string{"6641", "6642"} {
+			for _, server := range []string{"tcp:", "ssl:"} {
+				_, err := hosts[1].Run(ctx, "ovsdb-client", "--timeout=3", "list-dbs", server+hosts[0].Address()+":"+port)
+				Expect(err).To(HaveOccurred(), "%s without a certificate", server)
+			}
+		}
+	}, suite.Hang)
+
+	It("refuse what is no invitation, and connections without one", func(ctx SpecContext) {
+		_, err := join(ctx, hosts[2], "hello")
+		Expect(err).To(MatchError(ContainSubstring("this is not an invitation")))
+		_, err = join(ctx, hosts[2], strings.Replace(invite(ctx, "h9"), hosts[0].Address()+":6641", hosts[1].Address()+":6641", 1))
+		Expect(err).To(MatchError(ContainSubstring("TLS with " + hosts[1].Address() + ":6641")))
+		nb, sb := connections(hosts[1])
+		Expect(hosts[0].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb}.Args()...)).
+			To(ContainSubstring("takes certificates, and this host has none"))
+	}, suite.Hang)
+
+	It("are one network, over geneve", func(ctx SpecContext) {
+		for _, l := range hosts[1:] {
+			network(ctx, l, "app", "10.0.0.0/24")
+		}
+		hosts[0].MustDocker(ctx, "rm", "-f", at(0))
+		for i, l := range hosts {
+			l.Container(ctx, at(i), "app")
+			Expect(l.Exec(ctx, at(i), "cat", "/sys/class/net/eth0/mtu")).To(Equal("1442"), "on host %d", i+1)
+			Expect(l.Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:ovn-encap-ip")).To(Equal(`"` + l.Address() + `"`))
+		}
+		seen := map[string]bool{}
+		for i := range hosts {
+			seen[address(ctx, i, "app")] = true
+			for j, l := range hosts {
+				if i != j {
+					reaches(ctx, l, at(j), address(ctx, i, "app"))
+				}
+			}
+		}
+		Expect(seen).To(HaveLen(3), "addresses")
+		carries(ctx, hosts[1], at(1), hosts[2], at(2), address(ctx, 1, "app"))
+		carries(ctx, hosts[0], at(0), hosts[1], at(1), address(ctx, 0, "app"))
+	}, suite.Hang)
+
+	It("keep a network that one of them removes", func(ctx SpecContext) {
+		hosts[2].MustDocker(ctx, "rm", "-f", at(2))
+		hosts[2].MustDocker(ctx, "network", "rm", "app")
+		reaches(ctx, hosts[1], at(1), address(ctx, 0, "app"))
+		network(ctx, hosts[2], "app", "10.0.0.0/24")
+		hosts[2].Container(ctx, at(2), "app")
+		reaches(ctx, hosts[2], at(2), address(ctx, 0, "app"))
+		_, err := hosts[2].Docker(ctx, "run", "--rm", "--network", "app", "--ip", address(ctx, 0, "app"), host.ImageDemo, "true")
+		Expect(err).To(MatchError(ContainSubstring("is in use on logical switch")))
+	}, suite.Hang)
+
+	It("are one network, over vxlan", func(ctx SpecContext) {
+		clean(ctx)
+		for i, l := range hosts {
+			network(ctx, l, "wide", "10.1.0.0/24", "ovn.encap=vxlan")
+			l.Container(ctx, at(i), "wide")
+			Expect(l.Exec(ctx, at(i), "cat", "/sys/class/net/eth0/mtu")).To(Equal("1450"))
+		}
+		for i := range hosts {
+			for j, l := range hosts {
+				if i != j {
+					reaches(ctx, l, at(j), address(ctx, i, "wide"))
+				}
+			}
+		}
+		carries(ctx, hosts[1], at(1), hosts[2], at(2), address(ctx, 1, "wide"))
+		carries(ctx, hosts[0], at(0), hosts[2], at(2), address(ctx, 0, "wide"))
+		clean(ctx)
+	}, suite.Hang)
+})

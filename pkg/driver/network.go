@@ -97,6 +97,9 @@ func (d *Driver) onChassis(ctx context.Context, n *topology.Network, look lifecy
 		return err
 	}
 	defer unlock()
+	if err := d.Records.Alone(ctx, n, look); err != nil {
+		return err
+	}
 	done, err := d.Records.SetUp(ctx, n, look)
 	if err == nil {
 		err = d.Central.EnsureController(ctx, n.Options.AutoCreate)

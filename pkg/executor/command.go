@@ -106,10 +106,11 @@ func (e *Executor) run(ctx context.Context, stdin, program string, args ...strin
 // certified adds the certificates where a database is asked for at ssl:
 // (ovn-nbctl(8), ovsdb-client(1), "Public Key Infrastructure Options").
 func (e *Executor) certified(args []string) []string {
-	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(strings.TrimPrefix(arg, "--db="), "ssl:") }) {
+	if e.TLS == nil || !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(strings.TrimPrefix(arg, "--db="), "ssl:") }) {
 		return args
 	}
-	in := func(name string) string { return filepath.Join(e.TLS, name) }
+	folder := e.TLS()
+	in := func(name string) string { return filepath.Join(folder, name) }
 	return append([]string{"--private-key=" + in("key.pem"), "--certificate=" + in("cert.pem"), "--ca-cert=" + in("ca.pem")}, args...)
 }
 

@@ -22,8 +22,8 @@ const undoTimeout = 3 * time.Second
 type Executor struct {
 	// Sysctl is where /proc/sys of the host is mounted; "" for /proc/sys.
 	Sysctl string
-	// TLS is the folder with ca.pem, cert.pem and key.pem, for databases at ssl:.
-	TLS string
+	// TLS returns the folder with ca.pem, cert.pem and key.pem, for databases at ssl:.
+	TLS func() string
 
 	log *zap.Logger
 }

@@ -2,9 +2,13 @@ package membership
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +28,7 @@ type Membership struct {
 	store   *store.Store
 	records *store.Collection[Invitation]
 	probe   Prober
-	turn    sync.Mutex // of Join
+	turn    sync.Mutex // of changes
 }
 
 // key is that of the one record.
@@ -37,14 +41,26 @@ func Open(s *store.Store, probe Prober) (*Membership, error) {
 		return nil, err
 	}
 	m := &Membership{store: s, records: records, probe: probe}
+	id := ""
 	if i, ok := m.Identity(); ok {
+		id = folder(i)
 		err = m.write(i)
 	}
-	return m, err
+	return m, errors.Join(err, s.KeepTexts(id))
+}
+
+// folder names the folder of an identity's files. Each has its own, so that programs never
+// see the files of one beside those of another.
+func folder(i pki.Identity) string {
+	sum := sha256.Sum256(slices.Concat(i.CA, i.Cert))
+	return hex.EncodeToString(sum[:6])
 }
 
 // Folder is where the certificates are: ca.pem, cert.pem and key.pem.
-func (m *Membership) Folder() string { return filepath.Join(m.store.Dir(), "tls") }
+func (m *Membership) Folder() string {
+	i, _ := m.Identity()
+	return filepath.Join(m.store.Dir(), "tls", folder(i))
+}
 
 // Current returns the invitation that this host has accepted.
 func (m *Membership) Current() (Invitation, bool) {
@@ -75,39 +91,52 @@ func (m *Membership) Join(ctx context.Context, text string, inUse []string) (Inv
 	defer m.turn.Unlock()
 	had, joined := m.Current()
 	for _, c := range inUse {
-		if joined && c == had.NB && c != i.NB {
+		if joined && had.NB != i.NB && (c == had.NB || strings.HasPrefix(c, "ssl:")) {
 			return i, fmt.Errorf("this host has networks at %s, and is invited to %s: remove them first (ovs-container-network status lists them)", c, i.NB)
 		}
 	}
+	if err := m.answers(ctx, i); err != nil {
+		return i, err
+	}
+	return i, m.accept(i)
+}
+
+// Restore accepts an invitation again that this host had accepted, and has lost.
+func (m *Membership) Restore(text string) error {
+	i, err := Read(text, time.Now())
+	if err != nil {
+		return err
+	}
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if _, joined := m.Current(); joined {
+		return nil
+	}
+	return m.accept(i)
+}
+
+// accept stores the invitation, whose files are there before anybody looks for them.
+func (m *Membership) accept(i Invitation) error {
 	if i.Identity != nil {
-		for _, conn := range []string{i.NB, i.SB} {
-			bounded, cancel := context.WithTimeout(ctx, dialWithin)
-			err := i.Identity.Greet(bounded, options.DialAddresses(conn))
-			cancel()
-			if err != nil {
-				return i, err
-			}
-		}
 		if err := m.write(*i.Identity); err != nil {
-			return i, err
+			return err
 		}
 	}
-	err = m.answers(ctx, i)
-	if err == nil {
-		err = m.records.Put(key, store.Record[Invitation]{Phase: store.Ready, Data: i})
-	}
-	if err != nil && joined && had.Identity != nil {
-		err = errors.Join(err, m.write(*had.Identity))
-	}
-	return i, err
+	return m.records.Put(key, store.Record[Invitation]{Phase: store.Ready, Data: i})
 }
 
 func (m *Membership) answers(ctx context.Context, i Invitation) error {
-	ctx, cancel := context.WithTimeout(ctx, dialWithin)
-	defer cancel()
-	for conn, db := range map[string]string{i.NB: ovsdb.Northbound, i.SB: ovsdb.Southbound} {
-		if err := m.probe.DatabaseReady(ctx, conn, db); err != nil {
-			return fmt.Errorf("the databases at %s do not answer: is that address open to this host (a firewall, ports 6641 and 6642)? %w", conn, err)
+	for _, of := range []struct{ conn, db string }{{i.NB, ovsdb.Northbound}, {i.SB, ovsdb.Southbound}} {
+		bounded, cancel := context.WithTimeout(ctx, dialWithin)
+		var err error
+		if i.Identity != nil {
+			err = i.Identity.Greet(bounded, options.DialAddresses(of.conn))
+		} else {
+			err = m.probe.DatabaseReady(bounded, of.conn, of.db)
+		}
+		cancel()
+		if err != nil {
+			return fmt.Errorf("the databases at %s do not answer this host; is that address open to it (a firewall)? %w", of.conn, err)
 		}
 	}
 	return nil
@@ -115,7 +144,7 @@ func (m *Membership) answers(ctx context.Context, i Invitation) error {
 
 func (m *Membership) write(i pki.Identity) error {
 	for name, text := range map[string][]byte{"ca": i.CA, "cert": i.Cert, "key": i.Key} {
-		if _, err := m.store.WriteText("tls/"+name+".pem", text); err != nil {
+		if err := m.store.WriteText("tls/"+folder(i)+"/"+name+".pem", text); err != nil {
 			return err
 		}
 	}

@@ -134,7 +134,9 @@ func (r *Records) takeLeased(ctx context.Context, k ipam.Key, asked netip.Addr) 
 			free = false
 			theirs = n.LeasedElsewhere(seen, asked)
 			return n.Lease(seen, p, asked, used)
-		}); err != nil {
+		}); isAway(err) {
+			return asked, fmt.Errorf("this host has no address of subnet %s left, and gets others only when OVN is back: %w", k.Subnet, away(n.NB))
+		} else if err != nil {
 			return asked, fmt.Errorf("leasing addresses of subnet %s: %w", k.Subnet, err)
 		}
 		if !free && slices.Equal(before, n.Leases) {

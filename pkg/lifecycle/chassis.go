@@ -8,7 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
@@ -55,6 +57,27 @@ func (r *Records) lookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, er
 		return ovs.Chassis{}, fmt.Errorf("open vswitch not reachable at %q, start it (systemctl start openvswitch-switch): %w", r.Host.OVSDB, err)
 	}
 	return ovs.ReadLook(results, b), nil
+}
+
+// Alone refuses a host that would take another one's place in OVN, which it can only do
+// with its first network.
+func (r *Records) Alone(ctx context.Context, n *topology.Network, look HostLook) error {
+	if r.OtherNetworks(n.ID) {
+		return nil
+	}
+	want, err := r.wanted(ctx, n)
+	if err != nil {
+		return err
+	}
+	_, settled, err := want.Plan(look.seen)
+	if err != nil {
+		return err
+	}
+	results, err := r.Run.Transact(ctx, ovn.LookAtHosts(n.SB))
+	if err != nil {
+		return fmt.Errorf("reading the hosts that OVN has: %w", err)
+	}
+	return settled.Alone(look.seen.ExternalIDs["hostname"], ovn.ReadHosts(results))
 }
 
 // SetUp brings Open vSwitch to what the network needs, and completes n with
@@ -143,7 +166,7 @@ func (r *Records) wanted(ctx context.Context, n *topology.Network) (topology.Cha
 	}
 	want := topology.Chassis{
 		OVSDB: r.Host.OVSDB, Instance: r.Instance, SystemID: n.Host, Bridge: n.Bridge(), SB: n.SB, EncapFrom: from.String(), InUse: r.OtherNetworks(n.ID),
-		Physical: n.Options.PhysicalNetwork, Mappings: r.BridgeMappings, Publish: r.TunnelsTo(),
+		Physical: n.Options.PhysicalNetwork, Mappings: r.BridgeMappings, Publish: r.TunnelsTo(ctx),
 	}
 	if n.Options.EncapSet {
 		want.Encap = string(n.Options.Encap)
@@ -155,9 +178,13 @@ func (r *Records) wanted(ctx context.Context, n *topology.Network) (topology.Cha
 }
 
 // TunnelsTo is the address that tunnels end at because OVN central is published there; ""
-// when it is not, or when a network has named another one.
-func (r *Records) TunnelsTo() string {
-	if slices.ContainsFunc(r.Known(), func(n topology.Network) bool { return n.Options.EncapIP.IsValid() }) {
+// when it is not, when no link of this host has it, or when a network has named another one.
+func (r *Records) TunnelsTo(ctx context.Context) string {
+	if r.Published == "" || slices.ContainsFunc(r.Known(), func(n topology.Network) bool { return n.Options.EncapIP.IsValid() }) {
+		return ""
+	}
+	links, err := r.Run.Addresses(ctx)
+	if err != nil || !slices.ContainsFunc(links, func(a link.Address) bool { return a.Prefix.Addr().String() == r.Published }) {
 		return ""
 	}
 	return r.Published

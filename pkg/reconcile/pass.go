@@ -149,7 +149,7 @@ func (r *Reconciler) restoreHost(ctx context.Context, seen *observed) error {
 		return nil
 	}
 	networks := r.Records.Networks.List()
-	moved := topology.Misplaced(*seen.local, r.Records.TunnelsTo())
+	moved := topology.Misplaced(*seen.local, r.Records.TunnelsTo(ctx))
 	for _, id := range sorted(networks) {
 		n := networks[id]
 		if n.Phase != store.Ready {

@@ -81,6 +81,10 @@ central() {
 # relay NAME DATABASE PORT SCHEME ADDRESS CENTRAL: one database of OVN central, offered at an address of this host.
 relay() {
 	[ "$4" = pssl ] || certificates=
+	[ -z "$certificates" ] || [ -s "$tls/key.pem" ] || {
+		echo "there are no certificates in $tls" >&2
+		exit 1
+	}
 	# shellcheck disable=SC2086
 	watched ovsdb-server $log $certificates --remote="punix:$run/$1.sock" --remote="$4:$3:$5" \
 		--unixctl="$run/$1.ctl" --pidfile="$run/$1.pid" "relay:$2:tcp:$6:$3"

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/client"
 	"go.uber.org/zap"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/pki"
@@ -44,6 +45,8 @@ type Prober interface {
 	// HostPrefixes returns the prefixes that the host's own routes cover,
 	// default routes left out.
 	HostPrefixes(ctx context.Context) ([]netip.Prefix, error)
+	// Addresses returns those of the host's links.
+	Addresses(ctx context.Context) ([]link.Address, error)
 }
 
 // Config says where things are.
@@ -57,8 +60,9 @@ type Config struct {
 	// zero Addr when it is not. Insecure offers it without TLS.
 	Publish  netip.Addr
 	Insecure bool
-	// Identity is what this host shows to databases at ssl:, if it has joined any.
-	Identity func() (pki.Identity, bool)
+	// Joined returns what this host shows to databases at ssl:, and the invitation that it
+	// has that from, if it has joined any.
+	Joined func() (identity pki.Identity, invitation string, joined bool)
 }
 
 // Request is what a network needs.
@@ -94,8 +98,8 @@ type Central struct {
 
 // New returns a Central. It does no I/O: Docker may be down.
 func New(cfg Config, probe Prober, log *zap.Logger) (*Central, error) {
-	if cfg.Identity == nil {
-		cfg.Identity = func() (pki.Identity, bool) { return pki.Identity{}, false }
+	if cfg.Joined == nil {
+		cfg.Joined = func() (pki.Identity, string, bool) { return pki.Identity{}, "", false }
 	}
 	opts := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
 	if cfg.DockerHost != "" {
@@ -141,7 +145,7 @@ func (c *Central) take(ctx context.Context) (func(), error) {
 // that a call that fails still has time to take back what it made.
 func (c *Central) Ensure(ctx context.Context, r Request) (Connections, error) {
 	asked := Connections{NB: r.NB, SB: r.SB}
-	identity, joined := c.cfg.Identity()
+	identity, _, joined := c.cfg.Joined()
 	if tls(r.NB) && !joined {
 		return Connections{}, fmt.Errorf("ovn.nb_connection %q takes certificates, and this host has none: have it join that OVN (ovs-container-network join INVITATION)", r.NB)
 	}

@@ -43,51 +43,91 @@ func (c *Central) EnsureController(ctx context.Context, autoCreate bool) error {
 	return nil
 }
 
-// Certify gives the host's ovn-controller the certificates that this host has now, if it
-// is a container of ours. It reads those that have changed by itself, but not ones where
-// it had none.
-func (c *Central) Certify(ctx context.Context) error {
-	identity, joined := c.cfg.Identity()
+// Certify gives the host's ovn-controller the certificates that this host has now, where
+// it has others, or none. It returns false when ovn-controller is none of ours.
+func (c *Central) Certify(ctx context.Context) (bool, error) {
+	identity, invitation, joined := c.cfg.Joined()
 	if !joined {
-		return nil
+		return true, nil
 	}
 	done, err := c.take(ctx)
 	if err != nil {
-		return err
+		return true, err
 	}
 	defer done()
 	have, err := c.find(ctx, controllerName)
-	if err != nil || have == nil || !ours(*have) {
-		return err
+	if err != nil || have == nil {
+		return have != nil || !c.controllerRuns(ctx), err
 	}
-	had, err := c.get(ctx, have.ID, "/etc/ovn-tls/key.pem")
-	if err != nil {
-		return err
+	if !ours(*have) {
+		return false, nil
 	}
-	if err := c.put(ctx, have.ID, certificates(identity)); err != nil {
-		return c.dockerError(fmt.Sprintf("giving container %q its certificates", controllerName), err)
+	files := certificates(identity, invitation)
+	same, err := c.holds(ctx, have.ID, files)
+	if err != nil || same {
+		return true, err
 	}
-	if had != nil || have.State == nil || !have.State.Running {
-		return nil
+	c.log.Info("ovn-controller gets the certificates of this host")
+	// One of an image that was made before may not look for them.
+	if image, err := c.docker.ImageInspect(ctx, c.cfg.Image); err == nil && image.ID != have.Image {
+		return true, c.replaceController(ctx, have.ID)
 	}
+	if err := c.put(ctx, have.ID, files); err != nil {
+		return true, c.dockerError(fmt.Sprintf("giving container %q its certificates", controllerName), err)
+	}
+	if have.State == nil || !have.State.Running {
+		return true, nil
+	}
+	// It reads files again that have changed, but keeps to authorities that it has seen. Its own restarts lose no packet.
 	if err := c.docker.ContainerRestart(ctx, have.ID, container.StopOptions{}); err != nil {
-		return c.dockerError(fmt.Sprintf("starting container %q again, with certificates", controllerName), err)
+		return true, c.dockerError(fmt.Sprintf("starting container %q again, with certificates", controllerName), err)
+	}
+	return true, nil
+}
+
+// replaceController makes the container anew.
+func (c *Central) replaceController(ctx context.Context, id string) error {
+	if err := c.docker.ContainerStop(ctx, id, container.StopOptions{}); err != nil {
+		return c.dockerError(fmt.Sprintf("stopping container %q", controllerName), err)
+	}
+	if err := c.removeContainer(ctx, id); err != nil {
+		return c.dockerError(fmt.Sprintf("removing container %q", controllerName), err)
+	}
+	var undo undoList
+	if err := c.startController(ctx, &undo); err != nil {
+		return errors.Join(err, undo.run(ctx))
 	}
 	return nil
 }
 
+// Invitation returns the one that this host's ovn-controller was given, for a plugin that
+// has lost its records; "" when there is none.
+func (c *Central) Invitation(ctx context.Context) (string, error) {
+	done, err := c.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	have, err := c.find(ctx, controllerName)
+	if err != nil || have == nil || !ours(*have) {
+		return "", err
+	}
+	text, err := c.get(ctx, have.ID, "/"+invitationFile)
+	return string(text), err
+}
+
 func (c *Central) startController(ctx context.Context, undo *undoList) error {
 	have, err := c.find(ctx, controllerName)
+	var files folder
+	if identity, invitation, joined := c.cfg.Joined(); joined {
+		files = certificates(identity, invitation)
+	}
 	switch {
 	case err != nil:
 		return err
 	case have == nil:
 		if err := c.checkImage(ctx); err != nil {
 			return err
-		}
-		var files folder
-		if identity, joined := c.cfg.Identity(); joined {
-			files = certificates(identity)
 		}
 		err := c.run(ctx, controllerName, &container.Config{Image: c.cfg.Image, Cmd: []string{"ovn-controller"}},
 			&container.HostConfig{
@@ -100,6 +140,11 @@ func (c *Central) startController(ctx context.Context, undo *undoList) error {
 		}
 		c.log.Info("ovn-controller created")
 	default:
+		if ours(*have) {
+			if err := c.put(ctx, have.ID, files); err != nil {
+				return c.dockerError(fmt.Sprintf("giving container %q its certificates", controllerName), err)
+			}
+		}
 		if err := c.start(ctx, *have, controllerName); err != nil {
 			return err
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 )
 
 // dockerd remembers what it was asked to make, and fails where a test says so.
@@ -214,6 +216,8 @@ func (h host) DatabaseReady(_ context.Context, conn, _ string) error {
 	}
 	return errAway
 }
+
+func (h host) Addresses(context.Context) ([]link.Address, error) { return nil, nil }
 
 func (h host) HostPrefixes(context.Context) ([]netip.Prefix, error) { return h.routes, nil }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -20,9 +21,28 @@ import (
 // first slash.
 type folder map[string][]byte
 
-// certificates are where our image's programs look for them.
-func certificates(i pki.Identity) folder {
-	return folder{"etc/ovn-tls/ca.pem": i.CA, "etc/ovn-tls/cert.pem": i.Cert, "etc/ovn-tls/key.pem": i.Key}
+// invitationFile is what the other files of a folder come from.
+const invitationFile = "etc/ovn-tls/invitation"
+
+// certificates are where our image's programs look for them, with the invitation that they
+// come from, "" for none.
+func certificates(i pki.Identity, invitation string) folder {
+	f := folder{"etc/ovn-tls/ca.pem": i.CA, "etc/ovn-tls/cert.pem": i.Cert, "etc/ovn-tls/key.pem": i.Key}
+	if invitation != "" {
+		f[invitationFile] = []byte(invitation)
+	}
+	return f
+}
+
+// holds reports whether a container has the files as they are.
+func (c *Central) holds(ctx context.Context, id string, files folder) (bool, error) {
+	for name, want := range files {
+		have, err := c.get(ctx, id, "/"+name)
+		if err != nil || !bytes.Equal(have, want) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // put writes files into a container, which need not run. They are root's alone.
@@ -32,8 +52,9 @@ func (c *Central) put(ctx context.Context, id string, files folder) error {
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
+	now := time.Now() // by which programs see that a file is another one
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(files[name]))})
+		err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(files[name])), ModTime: now})
 		if err == nil {
 			_, err = w.Write(files[name])
 		}

@@ -20,4 +20,4 @@ else
 	"$root/hack/plugin.sh" enable
 	say "OVN central will be published at $1 as soon as a network has it made (ovn.auto_create=true)"
 fi
-say "next: create a network, then for each other host: sudo $name invite NAME >NAME.invitation"
+say "next: create a network, then for each other host: sudo $name invite NAME NAME.invitation"

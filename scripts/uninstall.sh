@@ -71,7 +71,7 @@ containers() {
 	controller
 	[ -n "$purge" ] || others=$(foreign)
 	if [ -n "$others" ]; then
-		say "kept ovn-central: it may serve others ($others); --purge removes it"
+		say "kept ovn-central, and ovn-relay where other hosts reach it by that: it may serve others ($others); --purge removes both"
 		return
 	fi
 	ids=$(docker ps -aq --filter "label=$owner")

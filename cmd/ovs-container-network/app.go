@@ -97,10 +97,10 @@ func (a *app) open() error {
 	if a.membership, err = membership.Open(s, a.run); err != nil {
 		return err
 	}
-	a.run.TLS = a.membership.Folder()
+	a.run.TLS = a.membership.Folder
 	if a.central, err = central.New(central.Config{
 		DockerHost: a.cfg.DockerHost, Image: a.cfg.OVNImage, HostRun: a.cfg.HostRun, Socket: a.cfg.Socket,
-		Publish: a.cfg.CentralPublish, Insecure: a.cfg.CentralInsecure, Identity: a.membership.Identity,
+		Publish: a.cfg.CentralPublish, Insecure: a.cfg.CentralInsecure, Joined: a.joined,
 	}, a.run, a.log); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (a *app) open() error {
 	a.views.Records = a.records
 	a.reconciler = reconcile.New(reconcile.Config{
 		Run: a.run, Records: a.records, Outages: a.outages, Store: s, Docker: a.central, Mode: string(a.cfg.RecoveryMode), Log: a.log,
-		Rebuild: func(ctx context.Context, n topology.Network) error { return a.driver.Rebuild(ctx, n) },
+		Rebuild: a.rebuild,
 	})
 	a.driver = driver.New(driver.Config{
 		Run: a.run, Central: a.central, Records: a.records, Locks: locks, Instance: s.Instance(), Host: host, Ready: a.ready,
@@ -176,7 +176,7 @@ func (a *app) start(ctx context.Context, background *sync.WaitGroup) {
 		background.Go(func() { a.reconciler.Keep(ctx) })
 		background.Go(func() { a.reconciler.Mind(ctx) })
 		background.Go(func() { a.reconciler.Learn(ctx) })
-		background.Go(func() { a.publish(ctx) })
+		background.Go(func() { a.share(ctx) })
 		a.reconciler.Watch(ctx)
 	})
 	background.Go(func() { a.views.Run(ctx) })

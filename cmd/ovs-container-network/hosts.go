@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,23 +17,40 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/membership"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/pki"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
 func inviteCommand() *cobra.Command {
 	var socket string
 	cmd := &cobra.Command{
-		Use:   "invite NAME",
-		Short: "Make what another host needs to join this one's OVN central",
-		Long: "Make what another host needs to join this one's OVN central, and print it: connections, a certificate and its key.\n" +
-			"Whoever has that can change all of OVN: keep it from others on its way, and remove it after it was used.",
-		Example: "  ovs-container-network invite host2 >host2.invitation",
-		Args:    cobra.ExactArgs(1),
+		Use:   "invite NAME FILE",
+		Short: "Make what another host needs to join this one's OVN central, as a file (- for standard output)",
+		Long: "Make what another host needs to join this one's OVN central: connections, a certificate and its key.\n" +
+			"Whoever has the file can change all of OVN: keep it from others on its way, and remove it after it was used.",
+		Example: "  ovs-container-network invite host2 host2.invitation",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := control.Invite(cmd.Context(), socket, args[0])
-			if err != nil {
+			if args[1] == "-" {
+				text, err := control.Invite(cmd.Context(), socket, args[0])
+				if err == nil {
+					_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+				}
 				return err
 			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+			// Made first, and for its owner alone: what is there may be read by others, or be another host's.
+			f, err := os.OpenFile(args[1], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if err != nil {
+				return fmt.Errorf("writing the invitation: %w", err)
+			}
+			text, err := control.Invite(cmd.Context(), socket, args[0])
+			if err == nil {
+				_, err = f.WriteString(text)
+			}
+			if err = errors.Join(err, f.Close()); err != nil {
+				return errors.Join(err, os.Remove(args[1]))
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is for host %s, and for nobody else: whoever has it can change all of OVN; there: sudo scripts/join.sh %s\n", args[1], args[0], filepath.Base(args[1]))
 			return err
 		},
 	}
@@ -64,7 +83,11 @@ func joinCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "joined; networks of this host are made with:\n  --opt ovn.nb_connection=%s --opt ovn.sb_connection=%s --opt ovn.auto_create=true\n", joined.NB, joined.SB)
+			if joined.Note != "" {
+				fmt.Fprintln(cmd.OutOrStdout(), joined.Note)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "joined; the invitation has done its work, remove it; networks of this host are made with:\n"+
+				"  --opt ovn.nb_connection=%s --opt ovn.sb_connection=%s --opt ovn.auto_create=true\n", joined.NB, joined.SB)
 			return err
 		},
 	}
@@ -72,32 +95,64 @@ func joinCommand() *cobra.Command {
 	return cmd
 }
 
-// publishAgain is how often the container that publishes OVN central is looked for.
-const publishAgain = 20 * time.Second
+// lookAgain is how often the containers by which hosts share an OVN are looked at.
+const lookAgain = 30 * time.Second
 
-// publish keeps OVN central published, where that is asked for.
-func (a *app) publish(ctx context.Context) {
-	if !a.cfg.CentralPublish.IsValid() {
-		return
-	}
-	said := ""
+// share keeps OVN central published where that is asked for, and only there, and has
+// ovn-controller have the certificates of this host.
+func (a *app) share(ctx context.Context) {
+	said, again := "", true
 	for {
-		bounded, cancel := context.WithTimeout(ctx, publishAgain)
-		err := a.central.Publish(bounded)
+		bounded, cancel := context.WithTimeout(ctx, lookAgain)
+		var err error
+		if again || a.cfg.CentralPublish.IsValid() {
+			if err = a.central.Publish(bounded, again); errors.Is(err, central.ErrNoCentral) {
+				err = nil
+			}
+			again = again && err != nil
+		}
+		_, certified := a.central.Certify(bounded)
 		cancel()
-		switch {
-		case err == nil, errors.Is(err, central.ErrNoCentral), ctx.Err() != nil:
+		switch err = errors.Join(err, certified); {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
 			said = ""
 		case err.Error() != said:
 			said = err.Error()
-			a.log.Warn("OVN central is not published, this will be tried again", zap.Error(err))
+			a.log.Warn("what hosts share OVN by is not as it should be, this will be tried again", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(publishAgain):
+		case <-time.After(lookAgain):
 		}
 	}
+}
+
+// joined is what this host shows to databases, and the invitation that it has that from.
+func (a *app) joined() (pki.Identity, string, bool) {
+	i, ok := a.membership.Current()
+	if !ok || i.Identity == nil {
+		return pki.Identity{}, "", false
+	}
+	text, err := i.Text()
+	return *i.Identity, text, err == nil
+}
+
+// rebuild makes a network again that Docker has and the records have not. Where they were
+// lost, so was what this host has joined: ovn-controller has it too.
+func (a *app) rebuild(ctx context.Context, n topology.Network) error {
+	if _, joined := a.membership.Current(); !joined && strings.HasPrefix(n.Options.NB, "ssl:") {
+		text, err := a.central.Invitation(ctx)
+		if err == nil && text != "" {
+			err = a.membership.Restore(text)
+		}
+		if err != nil {
+			return fmt.Errorf("looking for what this host had joined: %w", err)
+		}
+	}
+	return a.driver.Rebuild(ctx, n)
 }
 
 // hostForm is that of names of hosts that are invited.
@@ -129,13 +184,17 @@ func (a *app) Join(ctx context.Context, invitation string) (control.Joined, erro
 		inUse = append(inUse, n.Data.NB)
 	}
 	i, err := a.membership.Join(ctx, invitation, inUse)
-	if err == nil {
-		err = a.central.Certify(ctx)
-	}
 	if err != nil {
 		return control.Joined{}, err
 	}
+	done := control.Joined{Name: i.Name, NB: i.NB, SB: i.SB}
+	switch own, err := a.central.Certify(ctx); {
+	case err != nil:
+		done.Note = fmt.Sprintf("ovn-controller has not got the certificates yet, this will be tried again: %v", err)
+	case !own && i.Identity != nil:
+		done.Note = "this host's ovn-controller was not made by the plugin: give it the certificates (ovn-controller(8), --private-key, --certificate, --ca-cert); the README says where they are"
+	}
 	a.log.Info("joined OVN central of another host", zap.String("nb", i.NB), zap.String("sb", i.SB), zap.String("as", i.Name))
 	a.reconciler.Wake()
-	return control.Joined{Name: i.Name, NB: i.NB, SB: i.SB}, nil
+	return done, nil
 }

@@ -129,6 +129,7 @@ type Joined struct {
 	Name string `json:"name"`
 	NB   string `json:"northbound"`
 	SB   string `json:"southbound"`
+	Note string `json:"note,omitempty"` // what is left to be done
 }
 
 // Serve answers until the listener is closed.

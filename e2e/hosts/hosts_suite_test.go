@@ -3,6 +3,7 @@ package hosts_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func network(ctx context.Context, l *lab.Lab, name, subnet string, options ...st
 // invite has the first host invite another one, and returns the invitation.
 func invite(ctx context.Context, name string) string {
 	GinkgoHelper()
-	return hosts[0].Command(ctx, "invite", name)
+	return hosts[0].Command(ctx, "invite", name, "-")
 }
 
 // join has a host accept an invitation, and returns what its command says.
@@ -83,6 +84,22 @@ func join(ctx context.Context, l *lab.Lab, invitation string) (string, error) {
 	// The command is in the plugin's root folder: these hosts have no installed one.
 	out, err := l.TryCommand(ctx, "join", file)
 	return strings.TrimSpace(out), err
+}
+
+// share has the first host publish its OVN central, with a network that it needs to have one, and the others join it, unless
+// they have.
+func share(ctx context.Context) {
+	GinkgoHelper()
+	network(ctx, hosts[0], "first", "10.8.0.0/24")
+	if hosts[0].MustDocker(ctx, "ps", "-q", "--filter", "name=^/?ovn-relay$") == "" {
+		set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH="+hosts[0].Address())
+	}
+	for i, l := range hosts[1:] {
+		if _, err := join(ctx, l, invite(ctx, fmt.Sprint("h", i+2))); err != nil {
+			Fail(err.Error())
+		}
+	}
+	hosts[0].MustDocker(ctx, "network", "rm", "first")
 }
 
 // clean removes all containers and networks of all hosts, OVN excepted, and proves that nothing of them is left on any.

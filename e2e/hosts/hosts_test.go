@@ -40,6 +40,11 @@ var _ = Describe("several hosts", Ordered, func() {
 		return hosts[i].AddressOf(ctx, at(i), network)
 	}
 
+	BeforeAll(func(ctx SpecContext) {
+		set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH=")
+		lab.Soon(ctx, func(g Gomega) { g.Expect(listens(ctx, hosts[0])).NotTo(ContainElement(hosts[0].Address() + ":6641")) })
+	}, suite.Hang)
+
 	It("are offered nothing by a host that has OVN central and was not told to", func(ctx SpecContext) {
 		before := listens(ctx, hosts[0])
 		network(ctx, hosts[0], "app", "10.0.0.0/24")
@@ -49,7 +54,7 @@ var _ = Describe("several hosts", Ordered, func() {
 			_, err := hosts[1].Run(ctx, "ovsdb-client", "--timeout=3", "list-dbs", "tcp:"+hosts[0].Address()+":"+port)
 			Expect(err).To(HaveOccurred())
 		}
-		Expect(hosts[0].CommandError(ctx, "invite", "h2")).To(ContainSubstring("set PLUGIN_CENTRAL_PUBLISH"))
+		Expect(hosts[0].CommandError(ctx, "invite", "h2", "/root/h2.invitation")).To(ContainSubstring("set PLUGIN_CENTRAL_PUBLISH"))
 		Expect(hosts[0].Exec(ctx, at(0), "cat", "/sys/class/net/eth0/mtu")).To(Equal("1500"))
 	}, suite.Hang)
 
@@ -102,9 +107,28 @@ var _ = Describe("several hosts", Ordered, func() {
 		carries(ctx, hosts[0], at(0), hosts[1], at(1), address(ctx, 0, "app"))
 	}, suite.Hang)
 
+	It("refuse a host that would take another one's place", func(ctx SpecContext) {
+		nb, sb := connections(hosts[2])
+		attempt := func(options ...string) string {
+			return hosts[2].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
+		}
+		hosts[2].RemoveContainers(ctx)
+		hosts[2].RemoveNetworks(ctx)
+		before := hosts[2].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")
+		Expect(attempt("ovn.encap_ip=" + hosts[1].Address())).To(ContainSubstring(fmt.Sprintf("tunnels to %s end at host %q", hosts[1].Address(), "h2")))
+		Expect(hosts[2].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")).To(Equal(before))
+
+		hosts[2].MustDocker(ctx, "stop", "-t", "5", "ovn-controller") // it would begin to take the other one's ports
+		mine := hosts[2].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id")
+		hosts[2].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+hosts[1].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id"))
+		DeferCleanup(func(ctx SpecContext) {
+			hosts[2].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+mine)
+			hosts[2].MustDocker(ctx, "start", "ovn-controller")
+		})
+		Expect(attempt()).To(ContainSubstring(`of this host's Open vSwitch is that of host "h2" too`))
+	}, suite.Hang)
+
 	It("keep a network that one of them removes", func(ctx SpecContext) {
-		hosts[2].MustDocker(ctx, "rm", "-f", at(2))
-		hosts[2].MustDocker(ctx, "network", "rm", "app")
 		reaches(ctx, hosts[1], at(1), address(ctx, 0, "app"))
 		network(ctx, hosts[2], "app", "10.0.0.0/24")
 		hosts[2].Container(ctx, at(2), "app")

@@ -11,6 +11,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
+// askedAgain is when ovn-controller was asked to compute its flows anew, which is done a few seconds after what it is done for.
+var askedAgain = regexp.MustCompile(`(ovs-container-network-repaired)="[^"]*"`)
+
 // State is what a host holds, by kind, a line for each thing.
 type State map[string][]string
 
@@ -31,7 +34,9 @@ func (l *Lab) State(ctx context.Context) State {
 		s["OVS bridges"] = l.Lines(ctx, "ovs-vsctl", "--format=csv", "--no-headings", "--columns=name,datapath_type,fail_mode", "list", "Bridge")
 		s["OVS interfaces"] = l.Lines(ctx, "ovs-vsctl", "--format=csv", "--no-headings", "--columns=name,external_ids", "list", "Interface")
 		s["OVS mirrors"] = l.Lines(ctx, "ovs-vsctl", "--format=csv", "--no-headings", "--columns=name,output_port,external_ids", "list", "Mirror")
-		s["OVS"] = l.Lines(ctx, "ovs-vsctl", "--no-headings", "--columns=external_ids", "list", "Open_vSwitch")
+		for _, line := range l.Lines(ctx, "ovs-vsctl", "--no-headings", "--columns=external_ids", "list", "Open_vSwitch") {
+			s["OVS"] = append(s["OVS"], askedAgain.ReplaceAllString(line, "$1"))
+		}
 	}
 	return s
 }

@@ -19,14 +19,11 @@ func (s Settled) Alone(name string, hosts []ovn.Host) error {
 				s.SystemID, h.Name)
 		}
 	}
-	address, err := netip.ParseAddr(s.EncapIP)
-	if err != nil {
-		return nil // an administrator may name several
-	}
 	for _, h := range hosts {
-		if h.SystemID != s.SystemID && slices.Contains(h.Encaps, address) {
+		// An administrator may name several, which are not compared.
+		if h.SystemID != s.SystemID && slices.ContainsFunc(h.Encaps, func(a netip.Addr) bool { return a.String() == s.EncapIP }) {
 			return fmt.Errorf("tunnels to %s end at host %q (chassis %q), and this host would have the same address: name another with ovn.encap_ip; if that host is gone for good, or is this one with another system-id, remove what is left of it: docker exec ovn-central ovn-sbctl chassis-del %[3]s, where OVN central runs",
-				address, cmp.Or(h.Name, "without a name"), h.SystemID)
+				s.EncapIP, cmp.Or(h.Name, "without a name"), h.SystemID)
 		}
 	}
 	return nil

@@ -95,6 +95,27 @@ func joinCommand() *cobra.Command {
 	return cmd
 }
 
+func forgetCommand() *cobra.Command {
+	var socket string
+	cmd := &cobra.Command{
+		Use:   "forget HOST",
+		Short: "Remove what a host has in OVN that is gone for good",
+		Long: "Remove what a host, given by its name or system-id, has in OVN that is gone for good: ports and their addresses, leases, its chassis.\n" +
+			"One that comes back makes its own again, but for addresses that others have taken meanwhile.",
+		Example: "  ovs-container-network forget host3",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			done, err := control.Forget(cmd.Context(), socket, args[0])
+			for _, line := range done {
+				fmt.Fprintln(cmd.OutOrStdout(), "removed", line)
+			}
+			return err
+		},
+	}
+	socketFlag(cmd, &socket)
+	return cmd
+}
+
 // lookAgain is how often the containers by which hosts share an OVN are looked at.
 const lookAgain = 30 * time.Second
 
@@ -197,4 +218,14 @@ func (a *app) Join(ctx context.Context, invitation string) (control.Joined, erro
 	a.log.Info("joined OVN central of another host", zap.String("nb", i.NB), zap.String("sb", i.SB), zap.String("as", i.Name))
 	a.reconciler.Wake()
 	return done, nil
+}
+
+// Forget answers the forget command.
+func (a *app) Forget(ctx context.Context, host string) ([]string, error) {
+	if a.refusal != nil {
+		return nil, a.refusal
+	}
+	done, err := a.reconciler.Forget(ctx, host)
+	a.log.Info("a host was forgotten", zap.String("host", host), zap.Strings("removed", done), zap.Error(err))
+	return done, err
 }

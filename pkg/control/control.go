@@ -78,6 +78,7 @@ const (
 	changePath    = "/change"
 	invitePath    = "/invite"
 	joinPath      = "/join"
+	forgetPath    = "/forget"
 	askWithin     = 8 * time.Second
 	// reconcileWithin covers two looks at Docker's lists.
 	reconcileWithin = 2 * time.Minute
@@ -122,6 +123,7 @@ type Plugin interface {
 	Change(ctx context.Context, c Change) (Network, error)
 	Invite(ctx context.Context, name string) (string, error)
 	Join(ctx context.Context, invitation string) (Joined, error)
+	Forget(ctx context.Context, host string) ([]string, error)
 }
 
 // Joined is what a host has joined, and as whom.
@@ -152,6 +154,7 @@ func Serve(l net.Listener, p Plugin) error {
 	})
 	mux.HandleFunc("POST "+changePath, serve(changeWithin, "what is to change", p.Change))
 	mux.HandleFunc("POST "+invitePath, serve(joinWithin, "who is invited", p.Invite))
+	mux.HandleFunc("POST "+forgetPath, serve(joinWithin, "which host is gone", p.Forget))
 	mux.HandleFunc("POST "+joinPath, serve(joinWithin, "an invitation", p.Join))
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -220,6 +223,13 @@ func Invite(ctx context.Context, socket, name string) (string, error) {
 func Join(ctx context.Context, socket, invitation string) (Joined, error) {
 	var j Joined
 	return j, call(ctx, socket, http.MethodPost, joinPath, joinWithin, invitation, &j)
+}
+
+// Forget has the plugin behind the socket remove what a host has in OVN that is gone for
+// good, and returns what that was.
+func Forget(ctx context.Context, socket, host string) ([]string, error) {
+	var done []string
+	return done, call(ctx, socket, http.MethodPost, forgetPath, joinWithin, host, &done)
 }
 
 func call(ctx context.Context, socket, method, path string, within time.Duration, ask, into any) error {

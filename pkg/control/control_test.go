@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,9 @@ func TestAsk(t *testing.T) {
 	if got, err := control.Join(t.Context(), path, "invitation of h2"); err != nil || got != (control.Joined{Name: "invitation of h2", NB: "nb", SB: "sb"}) {
 		t.Errorf("joined: %+v (%v)", got, err)
 	}
+	if got, err := control.Forget(t.Context(), path, "h2"); err != nil || !slices.Equal(got, []string{"all of h2"}) {
+		t.Errorf("forgot: %q (%v)", got, err)
+	}
 	if got, err := control.Reconcile(t.Context(), path); err != nil || !reflect.DeepEqual(got, want.Recovery) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want.Recovery)
 	}
@@ -153,4 +157,8 @@ func (*plugin) Invite(_ context.Context, name string) (string, error) {
 
 func (*plugin) Join(_ context.Context, invitation string) (control.Joined, error) {
 	return control.Joined{Name: invitation, NB: "nb", SB: "sb"}, nil
+}
+
+func (*plugin) Forget(_ context.Context, host string) ([]string, error) {
+	return []string{"all of " + host}, nil
 }

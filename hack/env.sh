@@ -8,7 +8,7 @@ set -euo pipefail
 	root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 	name=ovs-container-network
 	plugin=$name:${PLUGIN_TAG:-latest}
-	rootfs_image=$name:rootfs
+	rootfs_image=$name:rootfs${BASE_SUITE:+-$BASE_SUITE}
 	ovn_image=${PLUGIN_OVN_IMAGE:-ovn-central:latest}
 	demo_image=$name-demo:latest
 	owner=owner=$name # the label on every container, network and volume of ours
@@ -16,6 +16,7 @@ set -euo pipefail
 	image_label=$name.image=1
 	build=$root/build
 	binary=$build/$name
+	plugin_dir=${PLUGIN_DIR:-$build/plugin}
 }
 
 # sudo resets PATH, and Go's own installer puts it where no PATH of sudo looks.

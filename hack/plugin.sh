@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 # wanted, installed: the hash of the content of build/plugin, and of the plugin that Docker has.
-wanted() { sed -n 's/.*"PLUGIN_BUILD".*"value": "\([0-9a-f]*\)".*/\1/p' "$build/plugin/config.json"; }
+wanted() { sed -n 's/.*"PLUGIN_BUILD".*"value": "\([0-9a-f]*\)".*/\1/p' "$plugin_dir/config.json"; }
 installed() { docker plugin inspect -f '{{range .Settings.Env}}{{println .}}{{end}}' "$plugin" 2>/dev/null | sed -n 's/^PLUGIN_BUILD=//p'; }
 
 # users: the networks of the plugin. It must not go while there are any: its state would go with it.
@@ -32,7 +32,7 @@ remove() {
 }
 
 create() {
-	[ -f "$build/plugin/config.json" ] || die "build/plugin is missing; run: make rootfs"
+	[ -f "$plugin_dir/config.json" ] || die "build/plugin is missing; run: make rootfs"
 	local kept=()
 	if plugin_exists; then
 		if [ "$(installed)" = "$(wanted)" ]; then
@@ -43,7 +43,7 @@ create() {
 		mapfile -t kept < <(settings)
 		remove
 	fi
-	quietly docker plugin create "$plugin" "$build/plugin"
+	quietly docker plugin create "$plugin" "$plugin_dir"
 	say "created plugin $plugin"
 	if [ "${#kept[@]}" -gt 0 ]; then
 		docker plugin set "$plugin" "${kept[@]}" || die "the settings ${kept[*]} are not taken by this version; set them anew"
@@ -84,7 +84,7 @@ retire() {
 # Whatever interrupts it, the state is in the plugin or in $saved as a whole, and the next upgrade goes on from there.
 upgrade() {
 	need_root make upgrade
-	[ -f "$build/plugin/config.json" ] || die "build/plugin is missing; run: make rootfs"
+	[ -f "$plugin_dir/config.json" ] || die "build/plugin is missing; run: make rootfs"
 	local saved state
 	saved=$(saved)
 	rm -rf "$saved.part"
@@ -140,7 +140,7 @@ save() {
 # restore SAVED: creates the plugin, unless it is there, with the state and the settings that were saved.
 restore() {
 	local saved=$1 state kept=()
-	plugin_exists || quietly docker plugin create "$plugin" "$build/plugin" ||
+	plugin_exists || quietly docker plugin create "$plugin" "$plugin_dir" ||
 		die "the new plugin could not be created; the state is safe in $saved, and make upgrade goes on from there"
 	state=$(data)
 	if [ -d "$saved/data" ]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what `docker plugin create` takes: build/plugin/{rootfs,config.json}.
+# Makes what `docker plugin create` takes: build/plugin/{rootfs,config.json} (or PLUGIN_DIR).
 #   hack/rootfs.sh image    only the image that the rootfs is exported from
 
 # shellcheck source=hack/env.sh
@@ -11,7 +11,7 @@ base=$("$root/images/base.sh")
 build_image "$rootfs_image" "$root" "$base" "$root/plugin-rootfs/collect.sh" "$binary"
 [ "${1:-}" != image ] || exit 0
 
-out=$build/plugin
+out=$plugin_dir
 rm -rf --one-file-system "$out"
 mkdir -p "$out/rootfs"
 container=$(docker create --label "$owner" "$rootfs_image")
@@ -31,5 +31,5 @@ awk -v entry="    { \"name\": \"PLUGIN_BUILD\", \"description\": \"Hash of the c
 	'{ print } /^  "env": \[/ { print entry }' "$root/config.json" >"$out/config.json"
 give_back "$out"
 size=$(du -sm "$out/rootfs" | cut -f1)
-[ "$size" -le 60 ] || die "build/plugin: the rootfs has $size MiB, and 60 are the limit: a slow install, for what?"
-say "build/plugin: rootfs of $size MiB, content $content"
+[ "$size" -le 60 ] || die "${out#"$root"/}: the rootfs has $size MiB, and 60 are the limit: a slow install, for what?"
+say "${out#"$root"/}: rootfs of $size MiB, content $content"

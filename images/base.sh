@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Prints the name of the image that all images of this project are built from, and makes it when it is missing.
 #
-#   images/base.sh            a Debian with the packages below, however it can be had
+#   images/base.sh                a Debian 12 with the packages below, or one of this machine's release
+#   BASE_SUITE=x images/base.sh   a Debian of the release x, with the OVN and the Open vSwitch that it has
 #   BASE_IMAGE=x images/base.sh   x, as it is (the Dockerfiles install what it lacks)
 #
 # A machine may have no way to an image registry, so there are two ways to one result: the packages on top of
-# debian:bookworm-slim where that image is present or can be pulled, or a Debian made of this machine's own
-# package sources by mmdebstrap, which needs a package mirror and nothing else.
+# Debian's slim image where that is present or can be pulled, or a Debian made by mmdebstrap of this machine's own package
+# sources (or, for a release that it has none of, of Debian's mirrors or BASE_MIRROR), which needs a package mirror and
+# nothing else.
 
 # shellcheck source=hack/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../hack/env.sh"
 
-packages=ovn-central,ovn-host,openvswitch-switch,iproute2,ethtool,iptables,conntrack,busybox-static
-upstream=debian:bookworm-slim
+packages=ovn-central,ovn-host,openvswitch-switch,iproute2,iputils-ping,ethtool,iptables,conntrack,busybox-static
+suite=${BASE_SUITE:-bookworm}
+upstream=debian:$suite-slim
 pull_timeout=${BASE_PULL_TIMEOUT:-30} # seconds, for an image of 30 MB
 label=ovs-container-network.recipe
 
@@ -48,7 +51,10 @@ sources() {
 from_packages() {
 	local files proxy
 	mapfile -t files < <(sources)
-	[ "${#files[@]}" -gt 0 ] || die "found no package source with suite $suite in /etc/apt"
+	if [ "${#files[@]}" -eq 0 ]; then
+		[ -n "${BASE_SUITE:-}" ] || die "found no package source with suite $suite in /etc/apt"
+		files=(${BASE_MIRROR:+"$BASE_MIRROR"}) # none: mmdebstrap takes Debian's own
+	fi
 	proxy=$(apt-config dump Acquire::http::Proxy 2>/dev/null)
 	mmdebstrap --quiet --variant=minbase --include="$packages" \
 		--aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' ${proxy:+--aptopt="$proxy"} \
@@ -67,7 +73,6 @@ exec 9>"$build/.base.lock"
 give_back "$build/.base.lock"
 flock 9
 
-suite=bookworm
 base=$name-base:$suite
 made "$base" && echo "$base" && exit
 if image_exists "$upstream" || timeout "$pull_timeout" docker pull --quiet "$upstream" >/dev/null 2>&1; then
@@ -77,10 +82,12 @@ if image_exists "$upstream" || timeout "$pull_timeout" docker pull --quiet "$ups
 	exit
 fi
 
-# shellcheck source=/dev/null
-suite=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
-base=$name-base:${suite:-none}
-made "$base" && echo "$base" && exit
+if [ -z "${BASE_SUITE:-}" ]; then
+	# shellcheck source=/dev/null
+	suite=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
+	base=$name-base:${suite:-none}
+	made "$base" && echo "$base" && exit
+fi
 if [ -z "$suite" ] || ! have apt-get || [ "$(id -u)" -ne 0 ]; then
 	die "$upstream cannot be pulled, and making a base image of packages needs root on Debian or Ubuntu; run: sudo make images (or set BASE_IMAGE to an image that this Docker has)"
 fi

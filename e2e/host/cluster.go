@@ -71,7 +71,7 @@ func (c *localCluster) newHost(o Options, number int) (*localHost, error) {
 
 func (c *localCluster) boot(ctx context.Context, spec Spec) error {
 	var err error
-	if c.under, err = c.newHost(Options{Name: "underlay"}, 254); err != nil {
+	if c.under, err = c.newHost(Options{Name: "underlay", Suite: spec.Hosts[0].Suite}, 254); err != nil {
 		return err
 	}
 	if err := c.under.prepare(ctx); err != nil {

@@ -24,7 +24,8 @@
 //	E2E_PROVIDER  local (default) or qemu
 //	E2E_KEEP      1: leave the cluster running at the end, and take over the one that runs
 //	E2E_DIR       folder of the hosts' file systems (default build/e2e in the checkout)
-//	E2E_SUITE     Debian release the hosts run (default bookworm)
+//	E2E_SUITE     Debian release the hosts run (default bookworm); of several, by commas, each host the next
+//	              one. Others than bookworm: hack/release.sh and, for virtual machines, hack/vm-image.sh
 //	E2E_CGROUP    v2: give the hosts a pure version 2 hierarchy where the machine has both
 //	CI            set: what is missing fails a suite instead of skipping it
 package host

@@ -22,7 +22,7 @@ func golden(ctx context.Context, h *localHost) error {
 	if !h.Options.Images && !h.Options.Plugin {
 		return nil
 	}
-	dir, err := goldenDir(ctx, h.Options.Images, h.Options.Plugin)
+	dir, err := goldenDir(ctx, h.Options.Suite, h.Options.Images, h.Options.Plugin)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func golden(ctx context.Context, h *localHost) error {
 	}
 	defer use.Unlock() //nolint:errcheck // ends with the process anyway
 	if h.Options.Plugin {
-		if h.PluginHash, err = pluginHash(); err != nil {
+		if h.PluginHash, err = pluginHash(h.Options.Suite); err != nil {
 			return err
 		}
 	}
@@ -48,33 +48,33 @@ func cacheDir() string { return filepath.Join(stateDir(), "cache") }
 
 // goldenDir returns the folder for these contents, making it when it is not there. Building on the images' folder keeps the
 // plugin's quick to make: the plugin changes often, the images do not.
-func goldenDir(ctx context.Context, images, plugin bool) (string, error) {
-	tree, err := rootTree()
+func goldenDir(ctx context.Context, suite string, images, plugin bool) (string, error) {
+	tree, err := rootTree(suite)
 	if err != nil {
 		return "", err
 	}
 	key := sha256.New()
 	fmt.Fprintln(key, tree)
 	var base, tarball string
-	kind := "docker-"
+	kind := "docker" + variant(suite) + "-"
 	if images {
 		kind += "images-"
-		ids, err := imageIDs(ctx)
+		ids, err := imageIDs(ctx, suite)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintln(key, ids)
-		tarball = filepath.Join(cacheDir(), "images-"+hash(strings.Join(ids, " "))+".tar")
+		tarball = filepath.Join(cacheDir(), "images"+variant(suite)+"-"+hash(strings.Join(ids, " "))+".tar")
 	}
 	if plugin {
 		kind += "plugin-"
-		id, err := pluginHash()
+		id, err := pluginHash(suite)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintln(key, id)
 		if images {
-			if base, err = goldenDir(ctx, true, false); err != nil {
+			if base, err = goldenDir(ctx, suite, true, false); err != nil {
 				return "", err
 			}
 		}
@@ -92,7 +92,7 @@ func goldenDir(ctx context.Context, images, plugin bool) (string, error) {
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	if err := makeGolden(ctx, dir, func(h *localHost) error {
+	if err := makeGolden(ctx, suite, dir, func(h *localHost) error {
 		if base != "" {
 			return copyTree(ctx, base, filepath.Join(h.Dir, "fs", "var/lib/docker"))
 		}
@@ -131,14 +131,14 @@ func prune(kind, dir string) error {
 }
 
 // makeGolden runs fill on a host that has only Docker, and keeps its Docker folder as dir.
-func makeGolden(ctx context.Context, dir string, start, fill func(*localHost) error) (err error) {
+func makeGolden(ctx context.Context, suite, dir string, start, fill func(*localHost) error) (err error) {
 	name := "golden" + strings.ReplaceAll(filepath.Base(dir), "-", "")
 	c := &localCluster{name: name, dir: filepath.Join(stateDir(), name)}
 	if err := c.sweep(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.sweep()) }()
-	h, err := c.newHost(Options{Name: "golden", Docker: true}, 1)
+	h, err := c.newHost(Options{Name: "golden", Suite: suite, Docker: true}, 1)
 	if err != nil {
 		return err
 	}
@@ -174,14 +174,14 @@ func makeGolden(ctx context.Context, dir string, start, fill func(*localHost) er
 func loadImages(ctx context.Context, h *localHost, tarball string) error {
 	if _, err := os.Stat(tarball); err != nil {
 		part := tarball + ".part"
-		out, err := exec.CommandContext(ctx, "docker", append([]string{"save", "-o", part}, images...)...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, "docker", append([]string{"save", "-o", part}, imagesOf(h.Options.Suite)...)...).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("saving images: %w: %s", err, out)
 		}
 		if err := os.Rename(part, tarball); err != nil {
 			return err
 		}
-		old, _ := filepath.Glob(filepath.Join(cacheDir(), "images-*.tar"))
+		old, _ := filepath.Glob(filepath.Join(cacheDir(), "images"+variant(h.Options.Suite)+"-????????????.tar"))
 		for _, other := range old {
 			if other != tarball {
 				_ = os.Remove(other) // of images that are no more
@@ -193,32 +193,41 @@ func loadImages(ctx context.Context, h *localHost, tarball string) error {
 		return err
 	}
 	defer f.Close()
-	_, err = h.RunInput(ctx, f, "docker", "load")
+	if _, err := h.RunInput(ctx, f, "docker", "load"); err != nil {
+		return err
+	}
+	return nameCentral(ctx, h, h.Options.Suite)
+}
+
+// nameCentral gives OVN central's image of a release the name that plugins know.
+func nameCentral(ctx context.Context, h Host, suite string) error {
+	loaded := centralImage(suite)
+	if loaded == ImageCentral {
+		return nil
+	}
+	if _, err := h.Docker(ctx, "tag", loaded, ImageCentral); err != nil {
+		return err
+	}
+	_, err := h.Docker(ctx, "rmi", loaded)
 	return err
 }
 
-var images = []string{ImageCentral, ImageDemo}
-
-func imageIDs(ctx context.Context) ([]string, error) {
+func imageIDs(ctx context.Context, suite string) ([]string, error) {
+	images := imagesOf(suite)
 	args := append([]string{"image", "inspect", "--format", "{{.Id}}"}, images...)
 	out, err := exec.CommandContext(ctx, "docker", args...).Output()
 	if err != nil {
-		return nil, fmt.Errorf("looking up images %v in this machine's Docker (run `make images`): %w", images, err)
+		return nil, fmt.Errorf("looking up images %v in this machine's Docker: %w", images, err)
 	}
 	return strings.Fields(string(out)), nil
 }
 
-func imagesMissing() error {
-	_, err := imageIDs(context.Background())
-	return err
-}
-
 // createPlugin makes the plugin and notes which it is.
 func createPlugin(ctx context.Context, h *localHost) error {
-	if err := bringPlugin(ctx, h); err != nil {
+	if err := bringPlugin(ctx, h, h.Options.Suite); err != nil {
 		return err
 	}
-	id, err := pluginHash()
+	id, err := pluginHash(h.Options.Suite)
 	if err != nil {
 		return err
 	}
@@ -227,9 +236,9 @@ func createPlugin(ctx context.Context, h *localHost) error {
 }
 
 // bringPlugin makes the plugin in a host's Docker from the folder that `make rootfs` made.
-func bringPlugin(ctx context.Context, h Host) error {
+func bringPlugin(ctx context.Context, h Host, suite string) error {
 	const dir = "/var/tmp/plugin"
-	if err := h.CopyIn(ctx, PluginDir(), dir); err != nil {
+	if err := h.CopyIn(ctx, pluginDir(suite), dir); err != nil {
 		return err
 	}
 	if _, err := h.Docker(ctx, "plugin", "create", PluginName, dir); err != nil {
@@ -244,7 +253,7 @@ func renewPlugin(ctx context.Context, h *localHost) error {
 	if !h.Options.Plugin {
 		return nil
 	}
-	id, err := pluginHash()
+	id, err := pluginHash(h.Options.Suite)
 	if err != nil || id == h.PluginHash {
 		return err
 	}
@@ -259,9 +268,9 @@ func renewPlugin(ctx context.Context, h *localHost) error {
 }
 
 // pluginHash changes when a file of the built plugin does.
-func pluginHash() (string, error) {
+func pluginHash(suite string) (string, error) {
 	var list strings.Builder
-	err := filepath.WalkDir(PluginDir(), func(path string, e fs.DirEntry, err error) error {
+	err := filepath.WalkDir(pluginDir(suite), func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

@@ -69,6 +69,8 @@ type Cluster interface {
 // Options say what is running on a host at first.
 type Options struct {
 	Name string
+	// Suite is the Debian release that it runs. Up sets it by E2E_SUITE.
+	Suite string
 	// Docker starts the Docker daemon.
 	Docker bool
 	// OVS starts Open vSwitch with an empty database, as a fresh installation of openvswitch-switch does.
@@ -138,6 +140,7 @@ func (e *CommandError) Unwrap() error { return e.Err }
 
 // Up makes the cluster, with the provider that E2E_PROVIDER names.
 func Up(ctx context.Context, spec Spec) (Cluster, error) {
+	spec = spec.withSuites()
 	switch name := provider(); name {
 	case "local":
 		return localUp(ctx, spec)

@@ -143,7 +143,7 @@ func copyTree(ctx context.Context, from, to string) error {
 
 // prepare makes the folders that belong to the host.
 func (h *localHost) prepare(ctx context.Context) error {
-	tree, err := rootTree()
+	tree, err := rootTree(h.Options.Suite)
 	if err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func (h *localHost) tunnels(ctx context.Context) error {
 
 // powerOn makes the namespaces and the link to the underlay.
 func (h *localHost) powerOn(ctx context.Context) error {
-	tree, err := rootTree()
+	tree, err := rootTree(h.Options.Suite)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 package host
 
 import (
-	"errors"
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -34,21 +36,67 @@ func stateDir() string {
 	return dir
 }
 
-// rootTree is the tree that hack/testhost-image.sh made.
-func rootTree() (string, error) {
-	suite := os.Getenv("E2E_SUITE")
-	if suite == "" {
-		suite = "bookworm"
+// usualSuite is the Debian release that hosts run, and that `make images rootfs` builds for where nobody says another one.
+const usualSuite = "bookworm"
+
+// suites are the releases that hosts run, in turn: what E2E_SUITE says. A mixture shows that hosts of different versions
+// understand each other.
+func suites() []string {
+	if text := os.Getenv("E2E_SUITE"); text != "" {
+		return strings.Split(text, ",")
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Join(Top(), "build", "testhost", suite))
+	return []string{usualSuite}
+}
+
+// withSuites gives each host its release.
+func (s Spec) withSuites() Spec {
+	s.Hosts = slices.Clone(s.Hosts)
+	for i := range s.Hosts {
+		s.Hosts[i].Suite = suites()[i%len(suites())]
+	}
+	return s
+}
+
+// made is the folder that a script of hack/ made for a release.
+func made(kind, script, suite string) (string, error) {
+	dir, err := filepath.EvalSymlinks(filepath.Join(Top(), "build", kind, suite))
 	if err != nil {
-		return "", errors.New("there is no root file system for test hosts: run hack/testhost-image.sh " + suite)
+		return "", fmt.Errorf("there is no %s for test hosts of %s: run hack/%s %s", kind, suite, script, suite)
 	}
-	return filepath.Join(dir, "rootfs"), nil
+	return dir, nil
+}
+
+// rootTree is the tree that hack/testhost-image.sh made.
+func rootTree(suite string) (string, error) {
+	dir, err := made("testhost", "testhost-image.sh", suite)
+	return filepath.Join(dir, "rootfs"), err
 }
 
 // PluginDir is where `make rootfs` leaves the plugin: config.json and rootfs.
 func PluginDir() string { return filepath.Join(Top(), "build", "plugin") }
+
+// variant is what a release's builds have at the end of their name.
+func variant(suite string) string {
+	if suite == usualSuite {
+		return ""
+	}
+	return "-" + suite
+}
+
+// pluginDir is PluginDir for a release; hack/release.sh makes others than the usual one.
+func pluginDir(suite string) string { return PluginDir() + variant(suite) }
+
+// centralImage is OVN central's image of a release on this machine. In the hosts it is ImageCentral.
+func centralImage(suite string) string {
+	if suite == usualSuite {
+		return ImageCentral
+	}
+	name, _, _ := strings.Cut(ImageCentral, ":")
+	return name + ":" + suite
+}
+
+// imagesOf are what is brought into hosts of a release.
+func imagesOf(suite string) []string { return []string{centralImage(suite), ImageDemo} }
 
 // localMissing lists what the provider "local" lacks for a cluster.
 func localMissing(spec Spec) string {
@@ -61,27 +109,33 @@ func localMissing(spec Spec) string {
 			missing = append(missing, tool+" is not installed")
 		}
 	}
-	if _, err := rootTree(); err != nil {
-		missing = append(missing, err.Error())
+	for _, suite := range suites() {
+		if _, err := rootTree(suite); err != nil {
+			missing = append(missing, err.Error())
+		}
 	}
 	return strings.Join(append(missing, contentsMissing(spec)...), "; ")
 }
 
 // contentsMissing lists what is to be brought into hosts and has not been made.
 func contentsMissing(spec Spec) []string {
-	var missing []string
+	var plugin, images bool
 	for _, o := range spec.Hosts {
-		if _, err := os.Stat(filepath.Join(PluginDir(), "config.json")); o.Plugin && err != nil {
-			missing = append(missing, "the plugin is not built: run `make rootfs`")
-			break
-		}
+		plugin, images = plugin || o.Plugin, images || o.Images
 	}
-	for _, o := range spec.Hosts {
-		if o.Images {
-			if err := imagesMissing(); err != nil {
-				missing = append(missing, err.Error())
+	var missing []string
+	for _, suite := range suites() {
+		how := "make images rootfs"
+		if suite != usualSuite {
+			how = "hack/release.sh " + suite
+		}
+		if _, err := os.Stat(filepath.Join(pluginDir(suite), "config.json")); plugin && err != nil {
+			missing = append(missing, "the plugin is not built: run `"+how+"`")
+		}
+		if images {
+			if _, err := imageIDs(context.Background(), suite); err != nil {
+				missing = append(missing, fmt.Sprintf("%v (run `%s`)", err, how))
 			}
-			break
 		}
 	}
 	return missing

@@ -45,17 +45,7 @@ func lockFile(ctx context.Context, path string, shared bool) (*flock.Flock, erro
 }
 
 // vmImage is the folder that hack/vm-image.sh made.
-func vmImage() (string, error) {
-	suite := os.Getenv("E2E_SUITE")
-	if suite == "" {
-		suite = "bookworm"
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Join(Top(), "build", "vm", suite))
-	if err != nil {
-		return "", errors.New("there is no disk for virtual test hosts: run hack/vm-image.sh " + suite)
-	}
-	return dir, nil
-}
+func vmImage(suite string) (string, error) { return made("vm", "vm-image.sh", suite) }
 
 // qemuMissing lists what the provider "qemu" lacks for a cluster.
 func qemuMissing(spec Spec) string {
@@ -68,8 +58,10 @@ func qemuMissing(spec Spec) string {
 			missing = append(missing, tool+" is not installed: run hack/deps.sh vm")
 		}
 	}
-	if _, err := vmImage(); err != nil {
-		missing = append(missing, err.Error())
+	for _, suite := range suites() {
+		if _, err := vmImage(suite); err != nil {
+			missing = append(missing, err.Error())
+		}
 	}
 	return strings.Join(append(missing, contentsMissing(spec)...), "; ")
 }
@@ -136,10 +128,14 @@ func (c *qemuCluster) use(ctx context.Context, layers []string) error {
 }
 
 // contents are what the hosts of a cluster find in Docker.
-type contents struct{ Images, Plugin bool }
+type contents struct {
+	Suite          string
+	Images, Plugin bool
+}
 
 // contentsOf picks a host's. One without Docker has no use for any, and takes what another has, which saves a layer.
 func contentsOf(spec Spec, o Options) contents {
+	suite := o.Suite
 	if !o.Docker {
 		for _, other := range spec.Hosts {
 			if other.Docker {
@@ -148,15 +144,11 @@ func contentsOf(spec Spec, o Options) contents {
 			}
 		}
 	}
-	return contents{Images: o.Images, Plugin: o.Plugin}
+	return contents{Suite: suite, Images: o.Images, Plugin: o.Plugin}
 }
 
 func (c *qemuCluster) boot(ctx context.Context, spec Spec) error {
-	image, err := vmImage()
-	if err != nil {
-		return err
-	}
-	accel, err := accelerator(ctx, image)
+	accel, err := accelerator(ctx)
 	if err != nil {
 		return err
 	}
@@ -164,6 +156,10 @@ func (c *qemuCluster) boot(ctx context.Context, spec Spec) error {
 	for i, o := range spec.Hosts {
 		if !clusterName.MatchString(o.Name) {
 			return fmt.Errorf("naming host %q: use lower-case letters and digits", o.Name)
+		}
+		image, err := vmImage(o.Suite)
+		if err != nil {
+			return err
 		}
 		layers, err := layersFor(ctx, image, accel, contentsOf(spec, o))
 		if err != nil {
@@ -188,16 +184,16 @@ func (c *qemuCluster) boot(ctx context.Context, spec Spec) error {
 
 // takeOver goes on with a cluster that a run with E2E_KEEP=1 left behind, if it is alive and what would be made now.
 func (c *qemuCluster) takeOver(ctx context.Context, spec Spec) error {
-	image, err := vmImage()
-	if err != nil {
-		return err
-	}
-	accel, err := accelerator(ctx, image)
+	accel, err := accelerator(ctx)
 	if err != nil {
 		return err
 	}
 	var hosts []*qemuHost
 	for _, o := range spec.Hosts {
+		image, err := vmImage(o.Suite)
+		if err != nil {
+			return err
+		}
 		layers, err := layerNames(ctx, image, accel, contentsOf(spec, o))
 		if err != nil {
 			return err

@@ -17,9 +17,10 @@ import (
 // with it. There are at most three: a booted host, the images in its Docker, the plugin. The plugin changes often and the
 // images do not, so each is made from the state of the one below, and a boot is needed for the first only.
 type layer struct {
-	dir  string
-	kind string
-	fill func(ctx context.Context, h *qemuHost) error
+	dir   string
+	kind  string
+	suite string
+	fill  func(ctx context.Context, h *qemuHost) error
 }
 
 // layersFor returns the folders for these contents from the lowest up, making those that are not there.
@@ -58,9 +59,9 @@ func plan(ctx context.Context, image, accel string, want contents) ([]layer, err
 	if err != nil {
 		return nil, fmt.Errorf("asking QEMU for its version: %w", err)
 	}
-	keys := layerKeys{Image: filepath.Base(image), QEMU: string(version), Accel: accel}
+	keys := layerKeys{Suite: want.Suite, Image: filepath.Base(image), QEMU: string(version), Accel: accel}
 	if want.Images {
-		ids, err := imageIDs(ctx)
+		ids, err := imageIDs(ctx, want.Suite)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +69,7 @@ func plan(ctx context.Context, image, accel string, want contents) ([]layer, err
 	}
 	if want.Plugin {
 		// it names the hash of all files; their times are new with every `make rootfs`
-		text, err := os.ReadFile(filepath.Join(PluginDir(), "config.json"))
+		text, err := os.ReadFile(filepath.Join(pluginDir(want.Suite), "config.json"))
 		if err != nil {
 			return nil, err
 		}
@@ -79,6 +80,7 @@ func plan(ctx context.Context, image, accel string, want contents) ([]layer, err
 
 // layerKeys are what a layer depends on. A state can be restored only by the QEMU that saved it, with the same devices.
 type layerKeys struct {
+	Suite              string
 	Image, QEMU, Accel string
 	Images, Plugin     string // empty for none
 }
@@ -86,26 +88,29 @@ type layerKeys struct {
 func (k layerKeys) layers() []layer {
 	sum := sha256.New()
 	fmt.Fprintln(sum, k.Image, k.QEMU, machine{Accel: k.Accel}.args())
-	kind := "qemu-"
+	kind := "qemu" + variant(k.Suite) + "-"
 	var layers []layer
 	add := func(name, key string, fill func(context.Context, *qemuHost) error) {
 		kind += name
 		fmt.Fprintln(sum, name, key)
 		dir := filepath.Join(cacheDir(), kind+hex.EncodeToString(sum.Sum(nil))[:12])
-		layers = append(layers, layer{dir: dir, kind: kind, fill: fill})
+		layers = append(layers, layer{dir: dir, kind: kind, suite: k.Suite, fill: fill})
 	}
 	add("", "", func(context.Context, *qemuHost) error { return nil })
 	if k.Images != "" {
 		add("images-", k.Images, func(ctx context.Context, h *qemuHost) error {
-			save := exec.CommandContext(ctx, "docker", append([]string{"save"}, images...)...)
+			save := exec.CommandContext(ctx, "docker", append([]string{"save"}, imagesOf(k.Suite)...)...)
 			if err := h.feed(ctx, save, "docker", "load"); err != nil {
+				return err
+			}
+			if err := nameCentral(ctx, h, k.Suite); err != nil {
 				return err
 			}
 			return h.warmUp(ctx)
 		})
 	}
 	if k.Plugin != "" {
-		add("plugin-", k.Plugin, func(ctx context.Context, h *qemuHost) error { return bringPlugin(ctx, h) })
+		add("plugin-", k.Plugin, func(ctx context.Context, h *qemuHost) error { return bringPlugin(ctx, h, k.Suite) })
 	}
 	return layers
 }
@@ -135,7 +140,7 @@ func (l layer) make(ctx context.Context, image, accel, below string) (err error)
 		}
 	}
 	h := &qemuHost{
-		Options: Options{Name: "golden", Docker: true, OVS: true}, Number: 253,
+		Options: Options{Name: "golden", Suite: l.suite, Docker: true, OVS: true}, Number: 253,
 		Dir: filepath.Join(c.dir, "golden"), Cluster: name, Image: image, Accel: accel, Layer: below,
 	}
 	mon, theirs, err := newMonitor()

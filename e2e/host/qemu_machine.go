@@ -176,7 +176,7 @@ func marked(mark string) []*process {
 
 // accelerator is what runs virtual hosts: "kvm" where a guest really boots with it. On machines that are guests
 // themselves /dev/kvm may be there, and a guest hangs on it. The verdict is kept until the machine's next boot.
-func accelerator(ctx context.Context, image string) (string, error) {
+func accelerator(ctx context.Context) (string, error) {
 	if unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) != nil {
 		return "tcg", nil
 	}
@@ -197,6 +197,10 @@ func accelerator(ctx context.Context, image string) (string, error) {
 		if verdict, is := strings.CutPrefix(string(text), string(boot)); is {
 			return verdict, nil
 		}
+	}
+	image, err := vmImage(suites()[0])
+	if err != nil {
+		return "", err
 	}
 	verdict := "tcg"
 	if probeKVM(ctx, image) {

@@ -28,7 +28,7 @@ func TestQuote(t *testing.T) {
 }
 
 func TestLayerKeys(t *testing.T) {
-	base := layerKeys{Image: "bookworm-1", QEMU: "7.2", Accel: "tcg", Images: "sha256:a sha256:b", Plugin: "p1"}
+	base := layerKeys{Suite: usualSuite, Image: "bookworm-1", QEMU: "7.2", Accel: "tcg", Images: "sha256:a sha256:b", Plugin: "p1"}
 	dirs := func(k layerKeys) []string {
 		var all []string
 		for _, l := range k.layers() {
@@ -65,8 +65,9 @@ func TestLayerKeys(t *testing.T) {
 }
 
 func TestContentsOf(t *testing.T) {
-	spec := Spec{Hosts: []Options{{Name: "h1"}, Fresh("h2"), {Name: "h3", Docker: true}}}
-	for i, want := range []contents{{true, true}, {true, true}, {}} {
+	t.Setenv("E2E_SUITE", "bookworm,trixie")
+	spec := Spec{Hosts: []Options{{Name: "h1"}, Fresh("h2"), {Name: "h3", Docker: true}}}.withSuites()
+	for i, want := range []contents{{"bookworm", true, true}, {"trixie", true, true}, {Suite: "bookworm"}} {
 		if got := contentsOf(spec, spec.Hosts[i]); got != want {
 			t.Errorf("contents of %s: %+v, want %+v", spec.Hosts[i].Name, got, want)
 		}

@@ -5,9 +5,9 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS collect
 COPY plugin-rootfs/collect.sh /usr/local/bin/collect.sh
-RUN for program in ovn-nbctl ovs-vsctl ip ethtool xtables-nft-multi conntrack; do command -v $program || break; done | grep -q conntrack || { \
+RUN for program in ovn-nbctl ovs-vsctl ip ping ethtool xtables-nft-multi conntrack; do command -v $program || break; done | grep -q conntrack || { \
       apt-get update -q && \
-      DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends ovn-common openvswitch-switch iproute2 ethtool iptables conntrack; }; \
+      DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends ovn-common openvswitch-switch iproute2 iputils-ping ethtool iptables conntrack; }; \
     /usr/local/bin/collect.sh /rootfs
 
 FROM scratch

@@ -3,7 +3,7 @@
 set -eu
 
 rootfs=$1
-programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ip ethtool xtables-nft-multi xtables-legacy-multi conntrack'
+programs='ovn-nbctl ovn-sbctl ovs-vsctl ovsdb-client ip ethtool xtables-nft-multi xtables-legacy-multi ping conntrack'
 
 # put FILE: copies it to the same place, through whatever links lead to it.
 put() {

@@ -97,8 +97,12 @@ func (d *Driver) onChassis(ctx context.Context, n *topology.Network, look lifecy
 		return err
 	}
 	defer unlock()
-	if err := d.Records.Alone(ctx, n, look); err != nil {
+	unreached, err := d.Records.Among(ctx, n, look)
+	if err != nil {
 		return err
+	}
+	for _, why := range unreached {
+		d.Log.Warn("a host that has containers on the network is not reached", zap.String("network", n.ID), zap.Error(why))
 	}
 	done, err := d.Records.SetUp(ctx, n, look)
 	if err == nil {

@@ -28,6 +28,7 @@ var programs = map[string]bool{
 	"ovsdb-client": true,
 	"ip":           false,
 	"ethtool":      false,
+	"ping":         false,
 
 	"conntrack":               false,
 	"iptables-nft-save":       false,
@@ -69,7 +70,7 @@ func (e *CommandError) Error() string {
 
 func (e *CommandError) Unwrap() error { return e.Err }
 
-// run starts the program, and returns what it printed.
+// run starts the program, and returns what it printed, also when it failed.
 func (e *Executor) run(ctx context.Context, stdin, program string, args ...string) ([]byte, error) {
 	timed, known := programs[program]
 	if !known {
@@ -100,7 +101,7 @@ func (e *Executor) run(ctx context.Context, stdin, program string, args ...strin
 	if ctx.Err() != nil {
 		failed.Stopped, failed.Err = true, fmt.Errorf("stopped after %s: %w", time.Since(started).Round(time.Millisecond), context.Cause(ctx))
 	}
-	return nil, failed
+	return stdout.Bytes(), failed
 }
 
 // certified adds the certificates where a database is asked for at ssl:

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/options"
-	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
@@ -57,27 +56,6 @@ func (r *Records) lookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, er
 		return ovs.Chassis{}, fmt.Errorf("open vswitch not reachable at %q, start it (systemctl start openvswitch-switch): %w", r.Host.OVSDB, err)
 	}
 	return ovs.ReadLook(results, b), nil
-}
-
-// Alone refuses a host that would take another one's place in OVN, which it can only do
-// with its first network.
-func (r *Records) Alone(ctx context.Context, n *topology.Network, look HostLook) error {
-	if r.OtherNetworks(n.ID) {
-		return nil
-	}
-	want, err := r.wanted(ctx, n)
-	if err != nil {
-		return err
-	}
-	_, settled, err := want.Plan(look.seen)
-	if err != nil {
-		return err
-	}
-	results, err := r.Run.Transact(ctx, ovn.LookAtHosts(n.SB))
-	if err != nil {
-		return fmt.Errorf("reading the hosts that OVN has: %w", err)
-	}
-	return settled.Alone(look.seen.ExternalIDs["hostname"], ovn.ReadHosts(results))
 }
 
 // SetUp brings Open vSwitch to what the network needs, and completes n with

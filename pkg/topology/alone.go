@@ -3,7 +3,6 @@ package topology
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
@@ -21,7 +20,7 @@ func (s Settled) Alone(name string, hosts []ovn.Host) error {
 	}
 	for _, h := range hosts {
 		// An administrator may name several, which are not compared.
-		if h.SystemID != s.SystemID && slices.ContainsFunc(h.Encaps, func(a netip.Addr) bool { return a.String() == s.EncapIP }) {
+		if h.SystemID != s.SystemID && slices.ContainsFunc(h.Encaps, func(e ovn.Encap) bool { return e.Address.String() == s.EncapIP }) {
 			return fmt.Errorf("tunnels to %s end at host %q (chassis %q), and this host would have the same address: name another with ovn.encap_ip; if that host is gone for good, or is this one with another system-id, remove what is left of it: docker exec ovn-central ovn-sbctl chassis-del %[3]s, where OVN central runs",
 				s.EncapIP, cmp.Or(h.Name, "without a name"), h.SystemID)
 		}

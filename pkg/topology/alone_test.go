@@ -9,10 +9,18 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
+func encaps(kind string, addresses ...string) []ovn.Encap {
+	var all []ovn.Encap
+	for _, a := range addresses {
+		all = append(all, ovn.Encap{Kind: kind, Address: netip.MustParseAddr(a)})
+	}
+	return all
+}
+
 func TestAlone(t *testing.T) {
 	others := []ovn.Host{
-		{SystemID: "s1", Name: "h1", Encaps: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
-		{SystemID: "s2", Encaps: []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("fd00::2")}},
+		{SystemID: "s1", Name: "h1", Encaps: encaps("geneve", "192.0.2.1")},
+		{SystemID: "s2", Encaps: encaps("geneve", "192.0.2.2", "fd00::2")},
 	}
 	for _, c := range []struct{ id, ip, name, says string }{
 		{"s3", "192.0.2.3", "h3", ""},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,10 +28,6 @@ const relayName = "ovn-relay"
 
 // relayOf is the label that says what a relay was made for.
 const relayOf = "ovs-container-network.relay"
-
-// authorityFile is beside OVN central's databases, in their volume: whoever has those
-// needs no certificate, and what backs up the one backs up the other.
-const authorityFile = "/var/lib/ovn/authority.json"
 
 // ErrNoCentral is returned when this host has no OVN central of this plugin's.
 var ErrNoCentral = errors.New("this host has no OVN central that the plugin made: create a network with ovn.auto_create=true first")
@@ -80,16 +75,16 @@ func (c *Central) publish(ctx context.Context, again bool, undo *undoList) error
 	scheme, signed := "ptcp", ""
 	if !c.cfg.Insecure {
 		scheme = "pssl"
-		authority, err := c.authority(ctx, central)
+		by, err := c.authorities(ctx, central)
 		if err != nil {
 			return err
 		}
-		pair, err := authority.Server(c.cfg.Publish, time.Now())
+		pair, err := by.now.Server(c.cfg.Publish, time.Now())
 		if err != nil {
 			return err
 		}
-		files = certificates(pki.Identity{CA: authority.Cert(), Pair: pair}, "")
-		sum := sha256.Sum256(authority.Cert())
+		files = certificates(pki.Identity{CA: by.known(), Pair: pair}, "")
+		sum := sha256.Sum256(by.known())
 		signed = hex.EncodeToString(sum[:6])
 	}
 	image, err := c.docker.ImageInspect(ctx, c.cfg.Image)
@@ -166,40 +161,6 @@ func (c *Central) own(ctx context.Context) (id, address string, err error) {
 	return "", "", ErrNoCentral
 }
 
-// authority returns the one of OVN central, and makes it if need be.
-func (c *Central) authority(ctx context.Context, central string) (pki.Authority, error) {
-	text, err := c.get(ctx, central, authorityFile)
-	if err != nil {
-		return pki.Authority{}, err
-	}
-	if text != nil {
-		var p pki.Pair
-		err := json.Unmarshal(text, &p)
-		if err == nil {
-			var a pki.Authority
-			if a, err = pki.Read(p); err == nil {
-				return a, nil
-			}
-		}
-		return pki.Authority{}, fmt.Errorf("reading %s in container %q, which signs the certificates of hosts (remove it to have another one made, and invite all hosts again): %w", authorityFile, containerName, err)
-	}
-	a, err := pki.New(time.Now())
-	if err != nil {
-		return a, err
-	}
-	p, err := a.Pair()
-	if err != nil {
-		return a, err
-	}
-	if text, err = json.Marshal(p); err != nil {
-		return a, fmt.Errorf("writing %s: %w", authorityFile, err)
-	}
-	if err := c.put(ctx, central, folder{authorityFile[1:]: text}); err != nil {
-		return a, c.dockerError(fmt.Sprintf("writing %s in container %q", authorityFile, containerName), err)
-	}
-	return a, nil
-}
-
 // Invite makes what another host needs to use this host's OVN central: connections, and
 // an identity unless it is published without TLS.
 func (c *Central) Invite(ctx context.Context, name string) (Connections, *pki.Identity, error) {
@@ -224,15 +185,15 @@ func (c *Central) Invite(ctx context.Context, name string) (Connections, *pki.Id
 	if err != nil {
 		return Connections{}, nil, err
 	}
-	authority, err := c.authority(ctx, central)
+	by, err := c.authorities(ctx, central)
 	if err != nil {
 		return Connections{}, nil, err
 	}
-	pair, err := authority.Client(name, time.Now())
+	pair, err := by.last().Client(name, time.Now())
 	if err != nil {
 		return Connections{}, nil, err
 	}
-	conns, identity := Connections{NB: at("ssl", northPort), SB: at("ssl", southPort)}, pki.Identity{CA: authority.Cert(), Pair: pair}
+	conns, identity := Connections{NB: at("ssl", northPort), SB: at("ssl", southPort)}, pki.Identity{CA: by.known(), Pair: pair}
 	for _, conn := range []string{conns.NB, conns.SB} {
 		if err := c.offered(ctx, identity, conn); err != nil {
 			return Connections{}, nil, err

@@ -1,11 +1,13 @@
 package membership
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -115,6 +117,43 @@ func (m *Membership) Restore(text string) error {
 	return m.accept(i)
 }
 
+// Keep sees to the identity of this host: its files are there, and of several authorities
+// the first one alone is trusted as soon as databases are known by that. It returns what
+// is wrong with the identity.
+func (m *Membership) Keep(ctx context.Context, now time.Time) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	i, _ := m.Current()
+	if i.Identity == nil {
+		return nil
+	}
+	if err := m.write(*i.Identity); err != nil {
+		return err
+	}
+	if err := i.Identity.Check(now); err != nil {
+		return fmt.Errorf("%w; have this host invited again", err)
+	}
+	if left := i.Identity.Until().Sub(now); left < soon {
+		return fmt.Errorf("this host's certificate ends in %d days: have it invited again", int(left/(24*time.Hour)))
+	}
+	one, several := i.Identity.Narrow()
+	if !several {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, dialWithin)
+	defer cancel()
+	for _, conn := range []string{i.NB, i.SB} {
+		if one.Greet(bounded, options.DialAddresses(conn)) != nil {
+			return nil // not yet
+		}
+	}
+	i.Identity = &one
+	return m.accept(i)
+}
+
+// soon is how long before its end a certificate is said to end.
+const soon = 30 * 24 * time.Hour
+
 // accept stores the invitation, whose files are there before anybody looks for them.
 func (m *Membership) accept(i Invitation) error {
 	if i.Identity != nil {
@@ -144,6 +183,9 @@ func (m *Membership) answers(ctx context.Context, i Invitation) error {
 
 func (m *Membership) write(i pki.Identity) error {
 	for name, text := range map[string][]byte{"ca": i.CA, "cert": i.Cert, "key": i.Key} {
+		if have, err := os.ReadFile(filepath.Join(m.store.Dir(), "tls", folder(i), name+".pem")); err == nil && bytes.Equal(have, text) {
+			continue // programs may be reading it
+		}
 		if err := m.store.WriteText("tls/"+folder(i)+"/"+name+".pem", text); err != nil {
 			return err
 		}

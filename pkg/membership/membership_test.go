@@ -122,3 +122,39 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What this host shows to databases is there again when somebody has removed it, and is said to end before it does.
+func TestKeep(t *testing.T) {
+	s, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	m, err := membership.Open(s, &prober{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	if err := m.Keep(t.Context(), now); err != nil {
+		t.Errorf("of a host that has joined nothing: %v", err)
+	}
+	if err := m.Restore(text(t, membership.Invitation{Name: "h2", NB: "ssl:127.0.0.1:1", SB: "ssl:127.0.0.1:1", Identity: identity(t, now)})); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(m.Folder()); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Keep(t.Context(), now); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"ca.pem", "cert.pem", "key.pem"} {
+		if i, err := os.Stat(filepath.Join(m.Folder(), name)); err != nil || i.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v (%v)", name, i, err)
+		}
+	}
+	for at, says := range map[time.Time]string{now.AddDate(9, 11, 20): "ends in", now.AddDate(11, 0, 0): "and not now; have this host invited again"} {
+		if err := m.Keep(t.Context(), at); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("at %s: says %v, want %q", at, err, says)
+		}
+	}
+}

@@ -1,9 +1,11 @@
 package pki
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -12,14 +14,13 @@ import (
 
 // Identity is what a host shows to databases, and knows them by.
 type Identity struct {
-	CA []byte `json:"ca"` // PEM
+	CA []byte `json:"ca"` // PEM; several while one authority takes the place of another
 	Pair
 }
 
 // Check returns why databases would refuse the identity, as far as it shows.
 func (i Identity) Check(now time.Time) error {
-	ca, err := readCert(i.CA)
-	if err != nil {
+	if _, err := readCert(i.CA); err != nil {
 		return fmt.Errorf("reading the authority: %w", err)
 	}
 	cert, err := readCert(i.Cert)
@@ -30,7 +31,7 @@ func (i Identity) Check(now time.Time) error {
 		return errors.New("the private key is not that of the certificate")
 	}
 	roots := x509.NewCertPool()
-	roots.AddCert(ca)
+	roots.AppendCertsFromPEM(i.CA)
 	_, err = cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	return reason("this host's certificate", cert, err)
 }
@@ -44,6 +45,17 @@ func (i Identity) Until() time.Time {
 	return cert.NotAfter
 }
 
+// Narrow returns the identity without all authorities but the first, and whether there
+// were others.
+func (i Identity) Narrow() (Identity, bool) {
+	first, rest := pem.Decode(i.CA)
+	if first == nil || len(bytes.TrimSpace(rest)) == 0 {
+		return i, false
+	}
+	i.CA = pem.EncodeToMemory(first)
+	return i, true
+}
+
 // Greet returns why there is no TLS with any of the databases at "HOST:PORT".
 func (i Identity) Greet(ctx context.Context, addresses []string) error {
 	var all []error
@@ -54,7 +66,13 @@ func (i Identity) Greet(ctx context.Context, addresses []string) error {
 		}
 		all = append(all, err)
 	}
-	return errors.Join(all...)
+	err := errors.Join(all...)
+	if errors.Is(err, errRefused) {
+		if why := i.Check(time.Now()); why != nil {
+			return why
+		}
+	}
+	return err
 }
 
 // dial returns why there is no TLS with the databases at "HOST:PORT". The programs that
@@ -109,8 +127,10 @@ func heard(ctx context.Context, conn net.Conn, address string) error {
 	return nil
 }
 
+var errRefused = errors.New("this host's certificate was refused, or no OVSDB server listens there")
+
 func refused(address string, err error) error {
-	return fmt.Errorf("TLS with %s: this host's certificate was refused, or no OVSDB server listens there: %w", address, err)
+	return fmt.Errorf("TLS with %s: %w: %v", address, errRefused, err) //nolint:errorlint // what the other end says is text
 }
 
 // reason says in words what is wrong with a certificate.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,9 +73,10 @@ func TestGreet(t *testing.T) {
 		{"databases of another authority", as(ours, host), must(theirs.Server(local, now)), ours.Cert(), `"databases at 127.0.0.1" was signed by an authority that is not this host's`},
 		{"databases that are a host", as(ours, host), must(ours.Client("h3", now)), ours.Cert(), `"h3" was made for something else`},
 		{"databases of long ago", as(old, host), must(old.Server(local, now)), ours.Cert(), "and not now"},
-		{"a host of another authority", as(ours, must(theirs.Client("h2", now))), server, ours.Cert(), "refused"},
-		{"a host that shows the databases' certificate", as(ours, server), server, ours.Cert(), "refused"},
-		{"a host of long ago", as(ours, must(old.Client("h2", now))), server, old.Cert(), "refused"},
+		{"a host of another authority", as(ours, must(theirs.Client("h2", now))), server, ours.Cert(), "signed by an authority that is not"},
+		{"a host that shows the databases' certificate", as(ours, server), server, ours.Cert(), "made for something else"},
+		{"a host of long ago", as(ours, must(old.Client("h2", now))), server, old.Cert(), "and not now"},
+		{"a host that the databases do not know", as(ours, host), server, theirs.Cert(), "refused"},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			t.Run(c.name+" "+tls.VersionName(version), func(t *testing.T) {
@@ -147,6 +149,40 @@ func TestRead(t *testing.T) {
 	for _, wrong := range []pki.Pair{{}, {Cert: p.Cert}, {Cert: p.Key, Key: p.Key}, must(a.Client("h", time.Now())), {Cert: p.Cert, Key: must(a.Client("h", time.Now())).Key}} {
 		if _, err := pki.Read(wrong); err == nil {
 			t.Errorf("read %s", wrong.Cert)
+		}
+	}
+}
+
+// While one authority takes another's place, databases and hosts of either know each other, and afterwards the new ones alone.
+func TestTwoAuthorities(t *testing.T) {
+	now := time.Now()
+	old, next := must(pki.New(now)), must(pki.New(now))
+	both := slices.Concat(next.Cert(), old.Cert())
+	before := pki.Identity{CA: old.Cert(), Pair: must(old.Client("h2", now))}
+	meanwhile := pki.Identity{CA: both, Pair: must(next.Client("h3", now))}
+	after, narrowed := meanwhile.Narrow()
+	if !narrowed || string(after.CA) != string(next.Cert()) {
+		t.Errorf("narrowed: %v", narrowed)
+	}
+	if _, again := after.Narrow(); again {
+		t.Error("narrowed twice")
+	}
+	rotating := databases(t, must(old.Server(local, now)), both, tls.VersionTLS13)
+	done := databases(t, must(next.Server(local, now)), next.Cert(), tls.VersionTLS13)
+	for _, c := range []struct {
+		name string
+		who  pki.Identity
+		at   string
+		ok   bool
+	}{
+		{"one of before, meanwhile", before, rotating, true}, {"one of meanwhile, meanwhile", meanwhile, rotating, true}, {"one of after, meanwhile", after, rotating, false},
+		{"one of before, after", before, done, false}, {"one of meanwhile, after", meanwhile, done, true}, {"one of after, after", after, done, true},
+	} {
+		if err := c.who.Greet(t.Context(), []string{c.at}); (err == nil) != c.ok {
+			t.Errorf("%s: says %v", c.name, err)
+		}
+		if err := c.who.Check(now); err != nil {
+			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }

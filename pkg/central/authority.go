@@ -1,0 +1,148 @@
+package central
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ovs-container-lab/ovs-container-network/pkg/pki"
+)
+
+// authorityFile is beside OVN central's databases, in their volume: whoever has those
+// needs no certificate, and what backs up the one backs up the other.
+const authorityFile = "/var/lib/ovn/authority.json"
+
+// authorities sign the certificates of hosts and of what is published to them: one, or
+// two while the next one takes the place of the present one. Databases then know hosts
+// by either, and hosts that were invited since know the databases by either, so that
+// there is no moment at which one of them is cut off.
+type authorities struct {
+	now  pki.Authority
+	next *pki.Authority
+}
+
+// signers is what authorityFile holds.
+type signers struct {
+	pki.Pair
+	Next *pki.Pair `json:"next,omitempty"`
+}
+
+// known are the certificates of all, as PEM, the one that stays first.
+func (a authorities) known() []byte {
+	if a.next == nil {
+		return a.now.Cert()
+	}
+	return slices.Concat(a.next.Cert(), a.now.Cert())
+}
+
+// last is the one that signs the certificates of hosts.
+func (a authorities) last() pki.Authority {
+	if a.next != nil {
+		return *a.next
+	}
+	return a.now
+}
+
+// authorities returns those of OVN central, and makes the first one if need be.
+func (c *Central) authorities(ctx context.Context, central string) (authorities, error) {
+	text, err := c.get(ctx, central, authorityFile)
+	if err != nil {
+		return authorities{}, err
+	}
+	if text == nil {
+		a, err := pki.New(time.Now())
+		if err != nil {
+			return authorities{}, err
+		}
+		by := authorities{now: a}
+		return by, c.writeAuthorities(ctx, central, by)
+	}
+	by, err := readAuthorities(text)
+	if err != nil {
+		return by, fmt.Errorf("reading %s in container %q, which signs the certificates of hosts (remove it to have another one made, and invite all hosts again): %w", authorityFile, containerName, err)
+	}
+	return by, nil
+}
+
+func readAuthorities(text []byte) (authorities, error) {
+	var s signers
+	if err := json.Unmarshal(text, &s); err != nil {
+		return authorities{}, err
+	}
+	now, err := pki.Read(s.Pair)
+	if err != nil || s.Next == nil {
+		return authorities{now: now}, err
+	}
+	next, err := pki.Read(*s.Next)
+	return authorities{now: now, next: &next}, err
+}
+
+func (c *Central) writeAuthorities(ctx context.Context, central string, by authorities) error {
+	var s signers
+	var err error
+	if s.Pair, err = by.now.Pair(); err != nil {
+		return err
+	}
+	if by.next != nil {
+		next, err := by.next.Pair()
+		if err != nil {
+			return err
+		}
+		s.Next = &next
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", authorityFile, err)
+	}
+	if err := c.put(ctx, central, folder{authorityFile[1:]: text}); err != nil {
+		return c.dockerError(fmt.Sprintf("writing %s in container %q", authorityFile, containerName), err)
+	}
+	return nil
+}
+
+// Rotate puts another authority in the place of OVN central's. It begins with one beside
+// it, which signs the certificates of hosts that are invited from then on, and ends with
+// that one alone: hosts that were not invited meanwhile are cut off then. To begin again
+// changes nothing.
+func (c *Central) Rotate(ctx context.Context, end bool) error {
+	if c.cfg.Insecure || !c.cfg.Publish.IsValid() {
+		return errors.New("this host's OVN central is not published with TLS, and has no certificates")
+	}
+	if err := c.rotate(ctx, end); err != nil {
+		return err
+	}
+	return c.Publish(ctx, true)
+}
+
+func (c *Central) rotate(ctx context.Context, end bool) error {
+	done, err := c.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	central, _, err := c.own(ctx)
+	if err != nil {
+		return err
+	}
+	by, err := c.authorities(ctx, central)
+	switch {
+	case err != nil:
+		return err
+	case end && by.next == nil:
+		return errors.New("no rotation of the certificates was begun: ovs-container-network rotate, then invite all hosts again")
+	case end:
+		by = authorities{now: *by.next}
+	case by.next != nil:
+		return nil
+	default:
+		a, err := pki.New(time.Now())
+		if err != nil {
+			return err
+		}
+		by.next = &a
+	}
+	return c.writeAuthorities(ctx, central, by)
+}

@@ -212,6 +212,7 @@ func (a *app) Status(ctx context.Context) control.Status {
 		s.Ready = true
 	default:
 	}
+	s.Certificate = a.certificate(time.Now())
 	s.Recovery = a.reconciler.Report()
 	index := map[string]int{}
 	seen := map[string]bool{}

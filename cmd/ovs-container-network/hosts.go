@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -95,6 +96,29 @@ func joinCommand() *cobra.Command {
 	return cmd
 }
 
+func hostsCommand() *cobra.Command {
+	var socket string
+	cmd := &cobra.Command{
+		Use:   "hosts",
+		Short: "Show the other hosts of the same OVN, and whether packets as long as this host's tunnels send get there",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			hosts, err := control.Hosts(cmd.Context(), socket)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "HOST\tADDRESS\tTUNNELS\tWAY")
+			for _, h := range hosts {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", h.Name, h.Address, h.Tunnels, h.Way)
+			}
+			return w.Flush()
+		},
+	}
+	socketFlag(cmd, &socket)
+	return cmd
+}
+
 func forgetCommand() *cobra.Command {
 	var socket string
 	cmd := &cobra.Command{
@@ -119,8 +143,8 @@ func forgetCommand() *cobra.Command {
 // lookAgain is how often the containers by which hosts share an OVN are looked at.
 const lookAgain = 30 * time.Second
 
-// share keeps OVN central published where that is asked for, and only there, and has
-// ovn-controller have the certificates of this host.
+// share keeps OVN central published where that is asked for, and only there, sees to the
+// certificates of this host, and has ovn-controller have them.
 func (a *app) share(ctx context.Context) {
 	said, again := "", true
 	for {
@@ -132,9 +156,10 @@ func (a *app) share(ctx context.Context) {
 			}
 			again = again && err != nil
 		}
+		kept := a.membership.Keep(bounded, time.Now())
 		_, certified := a.central.Certify(bounded)
 		cancel()
-		switch err = errors.Join(err, certified); {
+		switch err = errors.Join(err, kept, certified); {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
@@ -218,6 +243,31 @@ func (a *app) Join(ctx context.Context, invitation string) (control.Joined, erro
 	a.log.Info("joined OVN central of another host", zap.String("nb", i.NB), zap.String("sb", i.SB), zap.String("as", i.Name))
 	a.reconciler.Wake()
 	return done, nil
+}
+
+// Hosts answers the hosts command.
+func (a *app) Hosts(ctx context.Context) ([]control.Host, error) {
+	if a.refusal != nil {
+		return nil, a.refusal
+	}
+	peers, err := a.records.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := []control.Host{}
+	for _, p := range peers {
+		h := control.Host{Name: p.Name, Tunnels: strings.Join(p.Kinds, ","), Way: "no answer"}
+		if p.Address.IsValid() {
+			h.Address = p.Address.String()
+		}
+		if p.Bad != nil {
+			h.Way = p.Bad.Error()
+		} else if p.Way.Answered {
+			h.Way = "ok"
+		}
+		all = append(all, h)
+	}
+	return all, nil
 }
 
 // Forget answers the forget command.

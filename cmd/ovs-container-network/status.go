@@ -79,6 +79,9 @@ func printStatus(out io.Writer, s control.Status) error {
 		}
 		fmt.Fprintf(w, "northbound %s\t%s\n", db.Connection, state)
 	}
+	if s.Certificate != "" {
+		fmt.Fprintf(w, "certificate\t%s\n", s.Certificate)
+	}
 	printReport(w, s.Recovery)
 	fmt.Fprintf(w, "networks\t%d\n", len(s.Networks))
 	if len(s.Networks) > 0 {

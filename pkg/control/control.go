@@ -25,8 +25,10 @@ type Status struct {
 	Ready     bool      `json:"ready"`             // recovery is over
 	OVS       string    `json:"ovs"`               // "ok", or why it is not
 	Databases []DB      `json:"northbound"`
-	Networks  []Network `json:"networks"`
-	Ports     []Port    `json:"ports,omitempty"`
+	// Certificate is whose this host has for them, and until when, or what is wrong with it.
+	Certificate string    `json:"certificate,omitempty"`
+	Networks    []Network `json:"networks"`
+	Ports       []Port    `json:"ports,omitempty"`
 	// Recovery is what was found and done since the start.
 	Recovery reconcile.Report `json:"recovery"`
 }
@@ -79,6 +81,8 @@ const (
 	invitePath    = "/invite"
 	joinPath      = "/join"
 	forgetPath    = "/forget"
+	hostsPath     = "/hosts"
+	rotatePath    = "/rotate"
 	askWithin     = 8 * time.Second
 	// reconcileWithin covers two looks at Docker's lists.
 	reconcileWithin = 2 * time.Minute
@@ -124,6 +128,16 @@ type Plugin interface {
 	Invite(ctx context.Context, name string) (string, error)
 	Join(ctx context.Context, invitation string) (Joined, error)
 	Forget(ctx context.Context, host string) ([]string, error)
+	Hosts(ctx context.Context) ([]Host, error)
+	Rotate(ctx context.Context, end bool) error
+}
+
+// Host is another host of the same OVN.
+type Host struct {
+	Name    string `json:"name"`
+	Address string `json:"address,omitempty"` // where tunnels to it end
+	Tunnels string `json:"tunnels"`           // "geneve", "vxlan" or both, by commas
+	Way     string `json:"way"`               // "ok", "no answer", or why there is none
 }
 
 // Joined is what a host has joined, and as whom.
@@ -152,9 +166,22 @@ func Serve(l net.Listener, p Plugin) error {
 		}
 		answer(w, http.StatusOK, done)
 	})
+	mux.HandleFunc("GET "+hostsPath, func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), joinWithin)
+		defer cancel()
+		hosts, err := p.Hosts(ctx)
+		if err != nil {
+			answer(w, http.StatusInternalServerError, problem{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, hosts)
+	})
 	mux.HandleFunc("POST "+changePath, serve(changeWithin, "what is to change", p.Change))
 	mux.HandleFunc("POST "+invitePath, serve(joinWithin, "who is invited", p.Invite))
 	mux.HandleFunc("POST "+forgetPath, serve(joinWithin, "which host is gone", p.Forget))
+	mux.HandleFunc("POST "+rotatePath, serve(joinWithin, "whether to end", func(ctx context.Context, end bool) (struct{}, error) {
+		return struct{}{}, p.Rotate(ctx, end)
+	}))
 	mux.HandleFunc("POST "+joinPath, serve(joinWithin, "an invitation", p.Join))
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -230,6 +257,18 @@ func Join(ctx context.Context, socket, invitation string) (Joined, error) {
 func Forget(ctx context.Context, socket, host string) ([]string, error) {
 	var done []string
 	return done, call(ctx, socket, http.MethodPost, forgetPath, joinWithin, host, &done)
+}
+
+// Rotate has the plugin behind the socket begin, or end, to put another authority in the
+// place of the one that signs the certificates of hosts.
+func Rotate(ctx context.Context, socket string, end bool) error {
+	return call(ctx, socket, http.MethodPost, rotatePath, joinWithin, end, &struct{}{})
+}
+
+// Hosts has the plugin behind the socket look at the hosts that share its OVN.
+func Hosts(ctx context.Context, socket string) ([]Host, error) {
+	var all []Host
+	return all, call(ctx, socket, http.MethodGet, hostsPath, joinWithin, nil, &all)
 }
 
 func call(ctx context.Context, socket, method, path string, within time.Duration, ask, into any) error {

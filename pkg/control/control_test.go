@@ -53,6 +53,17 @@ func (p *plugin) Change(_ context.Context, c control.Change) (control.Network, e
 	return p.status.Networks[0], nil
 }
 
+func (p *plugin) Hosts(context.Context) ([]control.Host, error) {
+	return []control.Host{{Name: "h2", Way: "ok"}}, nil
+}
+
+func (p *plugin) Rotate(_ context.Context, end bool) error {
+	if end {
+		return p.failure
+	}
+	return nil
+}
+
 func TestStatusOfATenant(t *testing.T) {
 	s := control.Status{
 		Networks: []control.Network{{ID: "a", Tenant: "red"}, {ID: "b"}, {ID: "c", Tenant: "blue"}},
@@ -104,6 +115,15 @@ func TestAsk(t *testing.T) {
 	}
 	if got, err := control.Forget(t.Context(), path, "h2"); err != nil || !slices.Equal(got, []string{"all of h2"}) {
 		t.Errorf("forgot: %q (%v)", got, err)
+	}
+	if err := control.Rotate(t.Context(), path, false); err != nil {
+		t.Error(err)
+	}
+	if err := control.Rotate(t.Context(), path, true); err == nil || err.Error() != p.failure.Error() {
+		t.Errorf("error %v, want %v", err, p.failure)
+	}
+	if got, err := control.Hosts(t.Context(), path); err != nil || !slices.Equal(got, []control.Host{{Name: "h2", Way: "ok"}}) {
+		t.Errorf("hosts: %+v (%v)", got, err)
 	}
 	if got, err := control.Reconcile(t.Context(), path); err != nil || !reflect.DeepEqual(got, want.Recovery) {
 		t.Errorf("got %+v (%v), want %+v", got, err, want.Recovery)

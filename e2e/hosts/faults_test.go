@@ -1,8 +1,6 @@
 package hosts_test
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -13,70 +11,20 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
-// fixed is the address that the container of a host has for good.
-func fixed(i int) string { return fmt.Sprint("10.2.0.", 51+i) }
-
-// lasting is the container of a host that Docker starts again whatever happens.
-func lasting(i int) string { return fmt.Sprint("f", i+1) }
-
 var _ = Describe("traffic between two hosts", Ordered, func() {
-	var traffic *lab.Traffic
-
-	BeforeAll(func(ctx SpecContext) {
-		share(ctx)
-		for i, l := range hosts {
-			network(ctx, l, "faults", "10.2.0.0/24")
-			l.Container(ctx, lasting(i), "faults", "--ip", fixed(i), "--restart", "always")
-			l.MustDocker(ctx, "run", "--rm", "--network", "faults", host.ImageDemo, "true") // from here on the host has addresses of its own
-		}
-	}, suite.Hang)
-
-	BeforeEach(func(ctx SpecContext) {
-		for i, l := range hosts {
-			for j := range hosts {
-				if i != j {
-					reaches(ctx, l, lasting(i), fixed(j))
-				}
-			}
-		}
-		traffic = hosts[1].TrafficTo(ctx, lasting(1), fixed(2))
-	}, suite.Hang)
-
-	// Whatever happened, a container that comes then is on the network like any other.
-	AfterEach(func(ctx SpecContext) {
-		for i, l := range hosts {
-			name := fmt.Sprint("late", i+1)
-			l.Container(ctx, name, "faults")
-			for j := range hosts {
-				reaches(ctx, l, name, fixed(j))
-			}
-			l.MustDocker(ctx, "rm", "-f", name)
-		}
-	}, suite.Hang)
-
-	AfterAll(func(ctx SpecContext) { clean(ctx) }, suite.Hang)
-
-	unharmed := func(ctx context.Context) {
-		GinkgoHelper()
-		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}
-	// back returns how long nothing came through.
-	back := func(ctx context.Context) time.Duration {
-		GinkgoHelper()
-		return traffic.Ends(ctx).Longest
-	}
+	traffic := lastingFlow()
 
 	It("is not harmed while OVN central is away for a minute, and containers start meanwhile", func(ctx SpecContext) {
 		hosts[0].MustDocker(ctx, "stop", "-t", "5", "ovn-central")
 		time.Sleep(time.Minute)
 		// Whenever a host's links change, as with a container, Open vSwitch's userspace datapath may lose a packet that goes by a
 		// tunnel: it reads the host's routes anew (ovs-router). That is no matter of OVN central.
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 		hosts[1].Container(ctx, "meanwhile", "faults")
 		hosts[0].MustDocker(ctx, "start", "ovn-central")
-		traffic = hosts[1].TrafficTo(ctx, lasting(1), fixed(2))
+		traffic.begins(ctx)
 		reaches(ctx, hosts[1], "meanwhile", fixed(2))
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 		hosts[1].MustDocker(ctx, "rm", "-f", "meanwhile")
 	}, suite.Hang)
 
@@ -87,7 +35,7 @@ var _ = Describe("traffic between two hosts", Ordered, func() {
 			Eventually(func() (string, error) { return hosts[1].TryCommand(ctx, "status") }).WithTimeout(time.Minute).WithPolling(time.Second).
 				Should(MatchRegexp("northbound " + nb + " +ok"))
 		}
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 	}, suite.Hang)
 
 	It("is not harmed when plugins and ovn-controllers are restarted", func(ctx SpecContext) {
@@ -97,7 +45,7 @@ var _ = Describe("traffic between two hosts", Ordered, func() {
 		hosts[2].MustDocker(ctx, "restart", "ovn-controller")
 		hosts[1].MustDocker(ctx, "restart", "ovn-controller")
 		time.Sleep(3 * time.Second)
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 	}, suite.Hang)
 
 	It("is not harmed when the host of OVN central loses its power", func(ctx SpecContext) {
@@ -105,7 +53,7 @@ var _ = Describe("traffic between two hosts", Ordered, func() {
 		time.Sleep(5 * time.Second)
 		Expect(hosts[0].Boot(ctx)).To(Succeed())
 		reaches(ctx, hosts[1], lasting(1), fixed(0))
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 	}, suite.Hang)
 
 	It("is back soon after another host has lost its power", func(ctx SpecContext) {
@@ -113,7 +61,7 @@ var _ = Describe("traffic between two hosts", Ordered, func() {
 		time.Sleep(2 * time.Second)
 		Expect(hosts[2].Boot(ctx)).To(Succeed())
 		reaches(ctx, hosts[1], lasting(1), fixed(2))
-		Expect(back(ctx)).To(BeNumerically(">", time.Second))
+		Expect(traffic.back(ctx)).To(BeNumerically(">", time.Second))
 	}, suite.Hang)
 
 	It("goes on elsewhere when a host is gone for good, with its address", func(ctx SpecContext) {
@@ -148,13 +96,13 @@ var _ = Describe("traffic between two hosts", Ordered, func() {
 		time.Sleep(30 * time.Second)
 		hosts[2].Must(ctx, "ip", "link", "set", "dev", link, "up")
 		reaches(ctx, hosts[1], lasting(1), fixed(2))
-		Expect(back(ctx)).To(BeNumerically(">", 5*time.Second))
+		Expect(traffic.back(ctx)).To(BeNumerically(">", 5*time.Second))
 	}, suite.Hang)
 
 	It("is back soon after a restart of Open vSwitch", func(ctx SpecContext) {
 		Expect(hosts[2].StopOVS(ctx)).To(Succeed())
 		Expect(hosts[2].StartOVS(ctx)).To(Succeed())
 		reaches(ctx, hosts[1], lasting(1), fixed(2))
-		back(ctx)
+		traffic.back(ctx)
 	}, suite.Hang)
 })

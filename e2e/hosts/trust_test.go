@@ -2,7 +2,20 @@ package hosts_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -10,43 +23,12 @@ import (
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/membership"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/pki"
 )
 
 var _ = Describe("what hosts share OVN by", Ordered, func() {
-	var traffic *lab.Traffic
-
-	BeforeAll(func(ctx SpecContext) {
-		share(ctx)
-		for i, l := range hosts {
-			network(ctx, l, "faults", "10.2.0.0/24")
-			l.Container(ctx, lasting(i), "faults", "--ip", fixed(i), "--restart", "always")
-			l.MustDocker(ctx, "run", "--rm", "--network", "faults", host.ImageDemo, "true") // from here on the host has addresses of its own
-		}
-	}, suite.Hang)
-
-	BeforeEach(func(ctx SpecContext) {
-		reaches(ctx, hosts[1], lasting(1), fixed(2))
-		traffic = hosts[1].TrafficTo(ctx, lasting(1), fixed(2))
-	}, suite.Hang)
-
-	// Whatever was done, a container that comes then is on the network like any other.
-	AfterEach(func(ctx SpecContext) {
-		for i, l := range hosts {
-			name := fmt.Sprint("late", i+1)
-			l.Container(ctx, name, "faults")
-			for j := range hosts {
-				reaches(ctx, l, name, fixed(j))
-			}
-			l.MustDocker(ctx, "rm", "-f", name)
-		}
-	}, suite.Hang)
-
-	AfterAll(func(ctx SpecContext) { clean(ctx) }, suite.Hang)
-
-	unharmed := func(ctx context.Context) {
-		GinkgoHelper()
-		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-	}
+	traffic := lastingFlow()
 	// answers waits until a host's plugin has answers of the databases, or none.
 	answers := func(ctx context.Context, l *lab.Lab, state string) {
 		GinkgoHelper()
@@ -62,7 +44,7 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 		hosts[0].Must(ctx, "rm", file)
 		log, err := hosts[0].Run(ctx, "grep", "-c", "PRIVATE KEY", "/var/log/dockerd.log")
 		Expect(log).To(HavePrefix("0"), "keys in the log (%v)", err)
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 	}, suite.Hang)
 
 	It("is found again by a plugin that has lost its records", func(ctx SpecContext) {
@@ -71,7 +53,7 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 		hosts[1].Must(ctx, "rm", "-rf", data)
 		hosts[1].MustDocker(ctx, "plugin", "enable", host.PluginName)
 		answers(ctx, hosts[1], "ok")
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 	}, suite.Hang)
 
 	It("is made worthless by another authority, and made again", func(ctx SpecContext) {
@@ -88,7 +70,7 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 			Expect(err).NotTo(HaveOccurred())
 			answers(ctx, l, "ok")
 		}
-		unharmed(ctx)
+		traffic.unharmed(ctx)
 	}, suite.Hang)
 
 	It("is taken back, and offered again to the same hosts", func(ctx SpecContext) {
@@ -98,6 +80,85 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 		set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH="+hosts[0].Address())
 		lab.Soon(ctx, func(g Gomega) { g.Expect(listens(ctx, hosts[0])).To(offered) })
 		answers(ctx, hosts[1], "ok")
-		unharmed(ctx)
+		traffic.unharmed(ctx)
+	}, suite.Hang)
+
+	It("ends with a certificate, and says so", func(ctx SpecContext) {
+		files := filepath.Join(hosts[2].DataDir(ctx), "tls")
+		hosts[2].Must(ctx, "rm", "-r", files) // by somebody who cleans up
+		ends := time.Now().Add(15 * time.Second).Truncate(time.Second)
+		_, err := join(ctx, hosts[1], shortLived(ctx, "h2", ends))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(hosts[1].Command(ctx, "status")).To(MatchRegexp(`certificate +"h2" until ` + ends.UTC().Format(time.DateOnly)))
+		time.Sleep(time.Until(ends.Add(time.Second)))
+		// A connection is made once, and good as long as it lasts.
+		hosts[0].MustDocker(ctx, "restart", "-t", "0", "ovn-relay")
+		answers(ctx, hosts[1], "does not answer")
+		why := fmt.Sprintf("this host's certificate %q is valid from %s to %s, and not now", "h2", ends.Add(-time.Hour).UTC().Format(time.DateOnly), ends.UTC().Format(time.DateOnly))
+		nb, sb := connections(hosts[1])
+		Expect(hosts[1].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb, Auto: true}.Args()...)).To(ContainSubstring(why))
+		Expect(hosts[1].Command(ctx, "status")).To(ContainSubstring(why))
+		_, err = join(ctx, hosts[1], shortLived(ctx, "h2", ends))
+		Expect(err).To(MatchError(ContainSubstring(why)))
+		_, err = join(ctx, hosts[1], invite(ctx, "h2"))
+		Expect(err).NotTo(HaveOccurred())
+		answers(ctx, hosts[1], "ok")
+		traffic.unharmed(ctx)
+
+		By("and is there again where the files were removed")
+		Eventually(func() (string, error) { return hosts[2].Run(ctx, "find", files, "-name", "*.pem", "-perm", "600") }).WithTimeout(time.Minute).WithPolling(time.Second).
+			Should(And(ContainSubstring("ca.pem"), ContainSubstring("cert.pem"), ContainSubstring("key.pem")))
+		answers(ctx, hosts[2], "ok")
+	}, suite.Hang)
+
+	It("goes over to another authority with nobody cut off", func(ctx SpecContext) {
+		Expect(hosts[0].CommandError(ctx, "rotate", "--end")).To(ContainSubstring("no rotation of the certificates was begun"))
+		Expect(hosts[1].CommandError(ctx, "rotate")).To(ContainSubstring("not published with TLS"))
+		authorities := func(l *lab.Lab) int { // that the host trusts now
+			files := l.Lines(ctx, "find", filepath.Join(l.DataDir(ctx), "tls"), "-name", "ca.pem", "-printf", "%T@ %p\n")
+			_, newest, _ := strings.Cut(slices.Max(files), " ")
+			return strings.Count(l.Must(ctx, "cat", newest), "BEGIN CERTIFICATE")
+		}
+		Expect(hosts[0].Command(ctx, "rotate")).To(ContainSubstring("invite all hosts again"))
+		_, err := join(ctx, hosts[1], invite(ctx, "h2"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(authorities(hosts[1])).To(Equal(2))
+		hosts[0].MustDocker(ctx, "restart", "-t", "0", "ovn-relay")
+		for _, l := range hosts[1:] { // the one has a certificate of the next authority, and the other of the present one
+			answers(ctx, l, "ok")
+			l.MustDocker(ctx, "run", "--rm", "--network", "faults", host.ImageDemo, "true")
+		}
+		Expect(hosts[0].Command(ctx, "rotate", "--end")).To(ContainSubstring("worth nothing"))
+		answers(ctx, hosts[1], "ok")
+		answers(ctx, hosts[2], "does not answer")
+		Eventually(func() int { return authorities(hosts[1]) }).WithTimeout(time.Minute).WithPolling(time.Second).Should(Equal(1))
+		_, err = join(ctx, hosts[2], invite(ctx, "h3"))
+		Expect(err).NotTo(HaveOccurred())
+		answers(ctx, hosts[2], "ok")
+		traffic.unharmed(ctx)
 	}, suite.Hang)
 })
+
+// shortLived is an invitation by OVN central's own authority whose certificate ends soon.
+func shortLived(ctx context.Context, name string, ends time.Time) string {
+	GinkgoHelper()
+	var signer, pair pki.Pair
+	Expect(json.Unmarshal([]byte(hosts[0].MustDocker(ctx, "exec", "ovn-central", "cat", "/var/lib/ovn/authority.json")), &signer)).To(Succeed())
+	by, err := tls.X509KeyPair(signer.Cert, signer.Key)
+	Expect(err).NotTo(HaveOccurred())
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	Expect(err).NotTo(HaveOccurred())
+	raw, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: ends.Add(-time.Hour), NotAfter: ends,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}, by.Leaf, &key.PublicKey, by.PrivateKey)
+	Expect(err).NotTo(HaveOccurred())
+	pair.Cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
+	raw, err = x509.MarshalPKCS8PrivateKey(key)
+	Expect(err).NotTo(HaveOccurred())
+	pair.Key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
+	nb, sb := connections(hosts[1])
+	text, err := membership.Invitation{Name: name, NB: nb, SB: sb, Identity: &pki.Identity{CA: signer.Cert, Pair: pair}}.Text()
+	Expect(err).NotTo(HaveOccurred())
+	return text
+}

@@ -14,7 +14,7 @@ func Ping(from, to netip.Addr, size int) []string {
 	if to.Is6() {
 		header += 20
 	}
-	return []string{"-n", "-q", "-c", "1", "-W", "1", "-M", "do", "-s", strconv.Itoa(max(0, size-header)), "-I", from.String(), to.String()}
+	return []string{"-n", "-c", "1", "-W", "1", "-M", "do", "-s", strconv.Itoa(max(0, size-header)), "-I", from.String(), to.String()}
 }
 
 // Way is what is known of the way to another host.

@@ -34,7 +34,7 @@ func ReadHosts(results []ovsdb.Result) []Host {
 	}
 	var all []Host
 	for _, r := range results[0].Rows {
-		h := Host{UUID: r.String("_uuid"), SystemID: r.String("name"), Name: r.String("hostname")}
+		h := Host{UUID: first(r.UUIDs("_uuid")), SystemID: r.String("name"), Name: r.String("hostname")}
 		for _, e := range results[1].Rows {
 			if a, err := netip.ParseAddr(e.String("ip")); err == nil && e.String("chassis_name") == h.SystemID {
 				h.Encaps = append(h.Encaps, Encap{Kind: e.String("type"), Address: a})
@@ -63,7 +63,7 @@ func LookAtPorts(sb string, peers []ovsdb.Result) (ovsdb.Transaction, bool) {
 	}
 	for _, r := range peers[2].Rows {
 		t.Operations = append(t.Operations, ovsdb.Select("Port_Binding",
-			[]ovsdb.Condition{ovsdb.Is("datapath", ovsdb.Ref(r.String("_uuid"))), ovsdb.Is("type", "")}, "chassis"))
+			[]ovsdb.Condition{ovsdb.Is("datapath", ovsdb.Ref(first(r.UUIDs("_uuid")))), ovsdb.Is("type", "")}, "chassis"))
 	}
 	return t, len(t.Operations) > 0
 }
@@ -73,7 +73,7 @@ func ReadPorts(results []ovsdb.Result) map[string]bool {
 	all := map[string]bool{}
 	for _, result := range results {
 		for _, r := range result.Rows {
-			if c := r.String("chassis"); c != "" {
+			if c := first(r.UUIDs("chassis")); c != "" {
 				all[c] = true
 			}
 		}

@@ -1,0 +1,157 @@
+package hosts_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
+)
+
+// An administrator's own OVN central: clusters of three servers (ovsdb(7), "Clustered Database Service Model"), on ports that
+// what the plugin publishes does not have.
+var clustered = []struct{ db, port, raft string }{{"nb", "16641", "16643"}, {"sb", "16642", "16644"}}
+
+// servers are the connections of a database of the cluster, with one host's own server first.
+func servers(db int, first int) string {
+	var all []string
+	for i := range hosts {
+		all = append(all, "tcp:"+hosts[(first+i)%len(hosts)].Address()+":"+clustered[db].port)
+	}
+	return strings.Join(all, ",")
+}
+
+// startCluster has every host run a server of each database, and the first two ovn-northd.
+func startCluster(ctx context.Context) {
+	GinkgoHelper()
+	for i, l := range hosts {
+		for _, c := range clustered {
+			args := []string{
+				"run", "-d", "--name", "cluster-" + c.db, "--network", "host", "--entrypoint", "/usr/share/ovn/scripts/ovn-ctl", host.ImageCentral,
+				"--db-" + c.db + "-addr=" + l.Address(), "--db-" + c.db + "-port=" + c.port, "--db-" + c.db + "-create-insecure-remote=yes",
+				"--db-" + c.db + "-cluster-local-addr=" + l.Address(), "--db-" + c.db + "-cluster-local-port=" + c.raft,
+			}
+			if i > 0 {
+				args = append(args, "--db-"+c.db+"-cluster-remote-addr="+hosts[0].Address(), "--db-"+c.db+"-cluster-remote-port="+c.raft)
+			}
+			l.MustDocker(ctx, append(args, "run_"+c.db+"_ovsdb")...)
+		}
+	}
+	for i, l := range hosts[:2] {
+		l.MustDocker(ctx, "run", "-d", "--name", "cluster-northd", "--network", "host", "--entrypoint", "ovn-northd", host.ImageCentral,
+			"--ovnnb-db="+servers(0, i), "--ovnsb-db="+servers(1, i), "--unixctl=/tmp/northd.ctl")
+	}
+	lab.Soon(ctx, func(g Gomega) {
+		_, err := hosts[0].Docker(ctx, "exec", "cluster-northd", "ovn-nbctl", "--db="+servers(0, 0), "--timeout=5", "--wait=sb", "sync")
+		g.Expect(err).NotTo(HaveOccurred())
+	})
+}
+
+// role is what a host's server is in the cluster of a database: "leader", "follower" or "candidate".
+func role(ctx context.Context, l *lab.Lab, db string) string {
+	name := map[string]string{"nb": "OVN_Northbound", "sb": "OVN_Southbound"}[db]
+	out, _ := l.Docker(ctx, "exec", "cluster-"+db, "ovs-appctl", "-t", "/var/run/ovn/ovn"+db+"_db.ctl", "cluster/status", name)
+	_, rest, _ := strings.Cut(out, "Role: ")
+	is, _, _ := strings.Cut(rest, "\n")
+	return is
+}
+
+// leader is the number of the host whose server leads.
+func leader(ctx context.Context, db string) int {
+	GinkgoHelper()
+	found := -1
+	lab.Soon(ctx, func(g Gomega) {
+		for i, l := range hosts {
+			if role(ctx, l, db) == "leader" {
+				found = i
+			}
+		}
+		g.Expect(found).NotTo(Equal(-1), "leader")
+	})
+	return found
+}
+
+var _ = Describe("OVN central that is a cluster", Ordered, func() {
+	at := func(i int) string { return fmt.Sprint("k", i+1) }
+
+	BeforeAll(func(ctx SpecContext) {
+		startCluster(ctx)
+		for i, l := range hosts {
+			l.MustDocker(ctx, "network", "create", "--driver", host.PluginName, "--ipam-driver", host.PluginName, "--subnet", "10.5.0.0/24", "--opt", "ovn.switch=ls-cluster",
+				"--opt", "ovn.nb_connection="+servers(0, i), "--opt", "ovn.sb_connection="+servers(1, i), "--opt", "ovn.auto_create=true", "cluster")
+			l.Container(ctx, at(i), "cluster")
+		}
+	}, suite.Hang)
+
+	AfterAll(func(ctx SpecContext) {
+		for _, l := range hosts {
+			l.RemoveContainers(ctx)
+			l.RemoveNetworks(ctx)
+		}
+		for _, l := range hosts {
+			l.MustDocker(ctx, append([]string{"rm", "-f", "-v"}, "cluster-nb", "cluster-sb", "cluster-northd")...)
+			Expect(l.Records(ctx)).To(BeEmpty())
+			Expect(l.LinksOwned(ctx)).To(BeEmpty())
+		}
+	}, suite.Hang)
+
+	It("is one network, whichever server each host names first", func(ctx SpecContext) {
+		for i := range hosts {
+			for j, l := range hosts {
+				if i != j {
+					reaches(ctx, l, at(j), hosts[i].AddressOf(ctx, at(i), "cluster"))
+				}
+			}
+		}
+	}, suite.Hang)
+
+	It("is served on when the servers that lead are gone, and by others when those come back", func(ctx SpecContext) {
+		to := hosts[2].AddressOf(ctx, at(2), "cluster")
+		traffic := hosts[1].TrafficTo(ctx, at(1), to)
+		for round := range 2 {
+			gone := map[string]int{}
+			for _, c := range clustered {
+				gone[c.db] = leader(ctx, c.db)
+				hosts[gone[c.db]].MustDocker(ctx, "kill", "cluster-"+c.db)
+			}
+			began := time.Now()
+			for i, l := range hosts {
+				name := fmt.Sprintf("after%d-%d", round, i+1)
+				l.Container(ctx, name, "cluster")
+				reaches(ctx, l, name, to)
+			}
+			GinkgoWriter.Printf("three containers after the leaders of %v were killed: %s\n", gone, time.Since(began).Round(time.Millisecond))
+			for db, i := range gone {
+				hosts[i].MustDocker(ctx, "start", "cluster-"+db)
+				lab.Soon(ctx, func(g Gomega) { g.Expect(role(ctx, hosts[i], db)).To(Equal("follower")) })
+			}
+		}
+		loss := traffic.Ends(ctx)
+		GinkgoWriter.Println("traffic meanwhile:", loss)
+		for _, l := range hosts {
+			lab.Soon(ctx, func(g Gomega) { g.Expect(l.Command(ctx, "status")).To(MatchRegexp(`northbound tcp:[^ ]+ +ok`)) })
+		}
+	}, suite.Hang)
+
+	It("does not answer when most of its servers are gone, and is served again when they are back", func(ctx SpecContext) {
+		traffic := hosts[1].TrafficTo(ctx, at(1), hosts[2].AddressOf(ctx, at(2), "cluster"))
+		for _, l := range hosts[:2] {
+			l.MustDocker(ctx, "kill", "cluster-nb")
+		}
+		lab.Soon(ctx, func(g Gomega) {
+			g.Expect(hosts[2].Command(ctx, "status")).To(MatchRegexp("does not answer since"))
+		})
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
+		hosts[2].Container(ctx, "meanwhile", "cluster")
+		for _, l := range hosts[:2] {
+			l.MustDocker(ctx, "start", "cluster-nb")
+		}
+		reaches(ctx, hosts[2], "meanwhile", hosts[1].AddressOf(ctx, at(1), "cluster"))
+	}, suite.Hang)
+})

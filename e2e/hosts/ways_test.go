@@ -1,0 +1,122 @@
+package hosts_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
+)
+
+// underlay is the link by which a host reaches the others.
+func underlay(l *lab.Lab) string {
+	if host.Emulated(l.Host) {
+		return "eth0"
+	}
+	return host.UnderlayBridge
+}
+
+var _ = Describe("a network that other hosts have containers on", Ordered, func() {
+	// attempt has the second host make the network, which must fail, and leave nothing there.
+	attempt := func(ctx context.Context, options ...string) string {
+		GinkgoHelper()
+		nb, sb := connections(hosts[1])
+		said := hosts[1].NetworkError(ctx, lab.Net{Name: "ways", Subnet: "10.3.0.0/24", Switch: "ls-ways", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
+		Expect(hosts[1].Records(ctx)).To(BeEmpty())
+		return said
+	}
+	// refuse has the first host refuse what comes from the second one, but TCP.
+	refuse := func(ctx context.Context, how string) {
+		hosts[0].Must(ctx, "iptables", how, "INPUT", "-p", "icmp", "-s", hosts[1].Address(), "-j", "REJECT", "--reject-with", "icmp-host-prohibited")
+	}
+	narrow := func(ctx context.Context, how string) {
+		hosts[1].Must(ctx, "ip", "route", how, hosts[0].Address()+"/32", "dev", underlay(hosts[1]), "mtu", "lock", "1400")
+	}
+
+	BeforeAll(func(ctx SpecContext) {
+		share(ctx)
+		network(ctx, hosts[0], "ways", "10.3.0.0/24")
+		hosts[0].Container(ctx, "w1", "ways")
+	}, suite.Hang)
+
+	AfterAll(func(ctx SpecContext) { clean(ctx) }, suite.Hang)
+
+	It("is refused where no tunnel would reach them", func(ctx SpecContext) {
+		refuse(ctx, "-I")
+		DeferCleanup(refuse, "-D")
+		Expect(attempt(ctx)).To(ContainSubstring(`tunnels to host "h1" at ` + hosts[0].Address() + ` have no way, the network says "host prohibited"`))
+	}, suite.Hang)
+
+	It("is refused where their tunnels are others", func(ctx SpecContext) {
+		Expect(attempt(ctx, "ovn.encap=vxlan")).To(ContainSubstring(`host "h1" takes tunnels of geneve, and this host of vxlan: use ovn.encap=geneve`))
+	}, suite.Hang)
+
+	It("is refused where the way takes no packets of that length, and made with shorter ones", func(ctx SpecContext) {
+		narrow(ctx, "add")
+		DeferCleanup(narrow, "del")
+		Expect(attempt(ctx)).To(ContainSubstring("takes packets of 1400 bytes, and those of this network are as long as 1500 in geneve: use mtu=1342"))
+		network(ctx, hosts[1], "ways", "10.3.0.0/24", "mtu=1342")
+		hosts[1].MustDocker(ctx, "network", "rm", "ways")
+	}, suite.Hang)
+
+	It("is made where some of them are reached, and the hosts command tells which", func(ctx SpecContext) {
+		network(ctx, hosts[2], "ways", "10.3.0.0/24")
+		hosts[2].Container(ctx, "w3", "ways")
+		refuse(ctx, "-I")
+		network(ctx, hosts[1], "ways", "10.3.0.0/24")
+		line := func(i int, way string) string {
+			return fmt.Sprintf(`(?m)^h%d +%s +geneve +%s`, i+1, hosts[i].Address(), way)
+		}
+		Expect(hosts[1].Command(ctx, "hosts")).To(And(MatchRegexp(line(0, "tunnels to host .*host prohibited")), MatchRegexp(line(2, "ok"))))
+		refuse(ctx, "-D")
+		Expect(hosts[1].Command(ctx, "hosts")).To(And(MatchRegexp(line(0, "ok")), MatchRegexp(line(2, "ok"))))
+	}, suite.Hang)
+
+	It("is not harmed by another host that looks for what is left over", func(ctx SpecContext) {
+		const many = 12
+		made := make(chan struct{})
+		var looks sync.WaitGroup
+		looks.Go(func() {
+			defer GinkgoRecover()
+			for n := 0; ; n++ {
+				select {
+				case <-made:
+					Expect(n).To(BeNumerically(">", 3), "looks")
+					return
+				default:
+				}
+				if n%4 == 3 {
+					hosts[2].RestartPlugin(ctx)
+				}
+				hosts[2].Command(ctx, "reconcile")
+			}
+		})
+		func() {
+			defer looks.Wait()
+			defer close(made)
+			for i := range many {
+				name := fmt.Sprint("made", i)
+				network(ctx, hosts[1], name, fmt.Sprintf("10.4.%d.0/24", i), "ovn.router=lr-ways")
+				hosts[1].Container(ctx, name, "ways")
+				hosts[1].MustDocker(ctx, "network", "connect", name, name)
+				if i%2 == 1 {
+					hosts[1].MustDocker(ctx, "rm", "-f", name)
+					hosts[1].MustDocker(ctx, "network", "rm", name)
+				}
+			}
+		}()
+		for i := 0; i < many; i += 2 {
+			name := fmt.Sprint("made", i)
+			reaches(ctx, hosts[2], "w3", hosts[1].AddressOf(ctx, name, "ways"))
+			reaches(ctx, hosts[1], name, hosts[2].AddressOf(ctx, "w3", "ways"))
+			Expect(hosts[0].NBCtl(ctx, "get", "Logical_Switch", "ls-"+name, "ports")).NotTo(Equal("[]"))
+		}
+		hosts[1].Agree(ctx)
+		hosts[2].Agree(ctx)
+	}, suite.Hang)
+})

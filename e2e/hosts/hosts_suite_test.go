@@ -23,6 +23,18 @@ var (
 	hosts   []*lab.Lab // the first has OVN central
 )
 
+// near and far are the two hosts at the end, of which neither has OVN central where there are three.
+func near() int { return len(hosts) - 2 }
+func far() int  { return len(hosts) - 1 }
+
+// needsThree skips what needs a host beside OVN central's and two more.
+func needsThree() {
+	GinkgoHelper()
+	if len(hosts) < 3 {
+		Skip("there are two hosts, since they have kernels of their own")
+	}
+}
+
 // member is a host that can send tunnels.
 func member(name string) host.Options {
 	o := host.Fresh(name)
@@ -31,7 +43,11 @@ func member(name string) host.Options {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	cluster = suite.Up(ctx, host.Spec{Name: "hosts", Hosts: []host.Options{member("h1"), member("h2"), member("h3")}})
+	spec := host.Spec{Name: "hosts", Hosts: []host.Options{member("h1"), member("h2"), member("h3")}}
+	if host.NoKernel() == "" {
+		spec.Hosts = spec.Hosts[:2] // emulated machines take all that this one has
+	}
+	cluster = suite.Up(ctx, spec)
 	for _, h := range cluster.Hosts() {
 		hosts = append(hosts, lab.New(h))
 	}

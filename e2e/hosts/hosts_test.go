@@ -74,10 +74,10 @@ var _ = Describe("several hosts", Ordered, func() {
 	}, suite.Hang)
 
 	It("refuse what is no invitation, and connections without one", func(ctx SpecContext) {
-		_, err := join(ctx, hosts[2], "hello")
+		_, err := join(ctx, hosts[far()], "hello")
 		Expect(err).To(MatchError(ContainSubstring("this is not an invitation")))
-		_, err = join(ctx, hosts[2], strings.Replace(invite(ctx, "h9"), hosts[0].Address()+":6641", hosts[1].Address()+":6641", 1))
-		Expect(err).To(MatchError(ContainSubstring("TLS with " + hosts[1].Address() + ":6641")))
+		_, err = join(ctx, hosts[far()], strings.Replace(invite(ctx, "h9"), hosts[0].Address()+":6641", hosts[far()].Address()+":6641", 1))
+		Expect(err).To(MatchError(ContainSubstring("TLS with " + hosts[far()].Address() + ":6641")))
 		nb, sb := connections(hosts[1])
 		Expect(hosts[0].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb}.Args()...)).
 			To(ContainSubstring("takes certificates, and this host has none"))
@@ -102,38 +102,38 @@ var _ = Describe("several hosts", Ordered, func() {
 				}
 			}
 		}
-		Expect(seen).To(HaveLen(3), "addresses")
-		carries(ctx, hosts[1], at(1), hosts[2], at(2), address(ctx, 1, "app"))
-		carries(ctx, hosts[0], at(0), hosts[1], at(1), address(ctx, 0, "app"))
+		Expect(seen).To(HaveLen(len(hosts)), "addresses")
+		carries(ctx, hosts[near()], at(near()), hosts[far()], at(far()), address(ctx, near(), "app"))
+		carries(ctx, hosts[far()], at(far()), hosts[0], at(0), address(ctx, far(), "app"))
 	}, suite.Hang)
 
 	It("refuse a host that would take another one's place", func(ctx SpecContext) {
-		nb, sb := connections(hosts[2])
+		nb, sb := connections(hosts[far()])
 		attempt := func(options ...string) string {
-			return hosts[2].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
+			return hosts[far()].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
 		}
-		hosts[2].RemoveContainers(ctx)
-		hosts[2].RemoveNetworks(ctx)
-		before := hosts[2].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")
-		Expect(attempt("ovn.encap_ip=" + hosts[1].Address())).To(ContainSubstring(fmt.Sprintf("tunnels to %s end at host %q", hosts[1].Address(), "h2")))
-		Expect(hosts[2].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")).To(Equal(before))
+		hosts[far()].RemoveContainers(ctx)
+		hosts[far()].RemoveNetworks(ctx)
+		before := hosts[far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")
+		Expect(attempt("ovn.encap_ip=" + hosts[near()].Address())).To(ContainSubstring(fmt.Sprintf("tunnels to %s end at host %q", hosts[near()].Address(), hosts[near()].Name())))
+		Expect(hosts[far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")).To(Equal(before))
 
-		hosts[2].MustDocker(ctx, "stop", "-t", "5", "ovn-controller") // it would begin to take the other one's ports
-		mine := hosts[2].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id")
-		hosts[2].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+hosts[1].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id"))
+		hosts[far()].MustDocker(ctx, "stop", "-t", "5", "ovn-controller") // it would begin to take the other one's ports
+		mine := hosts[far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id")
+		hosts[far()].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+hosts[near()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id"))
 		DeferCleanup(func(ctx SpecContext) {
-			hosts[2].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+mine)
-			hosts[2].MustDocker(ctx, "start", "ovn-controller")
+			hosts[far()].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+mine)
+			hosts[far()].MustDocker(ctx, "start", "ovn-controller")
 		})
-		Expect(attempt()).To(ContainSubstring(`of this host's Open vSwitch is that of host "h2" too`))
+		Expect(attempt()).To(ContainSubstring(`of this host's Open vSwitch is that of host "`+hosts[near()].Name()+`" too`))
 	}, suite.Hang)
 
 	It("keep a network that one of them removes", func(ctx SpecContext) {
-		reaches(ctx, hosts[1], at(1), address(ctx, 0, "app"))
-		network(ctx, hosts[2], "app", "10.0.0.0/24")
-		hosts[2].Container(ctx, at(2), "app")
-		reaches(ctx, hosts[2], at(2), address(ctx, 0, "app"))
-		_, err := hosts[2].Docker(ctx, "run", "--rm", "--network", "app", "--ip", address(ctx, 0, "app"), host.ImageDemo, "true")
+		reaches(ctx, hosts[near()], at(near()), address(ctx, 0, "app"))
+		network(ctx, hosts[far()], "app", "10.0.0.0/24")
+		hosts[far()].Container(ctx, at(far()), "app")
+		reaches(ctx, hosts[far()], at(far()), address(ctx, 0, "app"))
+		_, err := hosts[far()].Docker(ctx, "run", "--rm", "--network", "app", "--ip", address(ctx, 0, "app"), host.ImageDemo, "true")
 		Expect(err).To(MatchError(ContainSubstring("is in use on logical switch")))
 	}, suite.Hang)
 
@@ -151,8 +151,8 @@ var _ = Describe("several hosts", Ordered, func() {
 				}
 			}
 		}
-		carries(ctx, hosts[1], at(1), hosts[2], at(2), address(ctx, 1, "wide"))
-		carries(ctx, hosts[0], at(0), hosts[2], at(2), address(ctx, 0, "wide"))
+		carries(ctx, hosts[near()], at(near()), hosts[far()], at(far()), address(ctx, near(), "wide"))
+		carries(ctx, hosts[far()], at(far()), hosts[0], at(0), address(ctx, far(), "wide"))
 		clean(ctx)
 	}, suite.Hang)
 })

@@ -19,7 +19,7 @@ func fixed(i int) string { return fmt.Sprint("10.2.0.", 51+i) }
 // lasting is the container of a host that Docker starts again whatever happens.
 func lasting(i int) string { return fmt.Sprint("f", i+1) }
 
-// flow is the traffic of a spec, from the container of the second host to that of the third.
+// flow is the traffic of a spec, from the container of the near host to that of the far one.
 type flow struct{ *lab.Traffic }
 
 // lastingFlow declares, in an ordered container, that all hosts have a container on one network, that traffic runs
@@ -60,7 +60,7 @@ func lastingFlow() *flow {
 
 func (f *flow) begins(ctx context.Context) {
 	GinkgoHelper()
-	f.Traffic = hosts[1].TrafficTo(ctx, lasting(1), fixed(2))
+	f.Traffic = hosts[near()].TrafficTo(ctx, lasting(near()), fixed(far()))
 }
 
 func (f *flow) unharmed(ctx context.Context) {

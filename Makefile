@@ -42,7 +42,7 @@ logs: ## the plugin's log lines (FOLLOW=1 goes on)
 dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (sudo)
 	@hack/dev-run.sh
 
-.PHONY: test test-unit test-integration soak seeds bench lint deps
+.PHONY: test test-unit test-integration soak seeds e2e-qemu e2e-versions bench lint deps
 test: deps images test-unit test-integration ## all tests, and what they need (sudo)
 test-unit: ## unit and contract tests (any user)
 	@hack/test.sh unit
@@ -54,6 +54,8 @@ seeds: ## networks, routers and transit networks that come and go at random, 50 
 	@hack/test.sh seeds
 e2e-qemu: images rootfs ## end to end, on virtual machines: kernel datapath, reboots, clocks (sudo)
 	@hack/deps.sh vm && hack/test.sh qemu
+e2e-versions: images rootfs ## end to end, on hosts of Debian 13, and of Debian 12 and 13 together (sudo)
+	@hack/test.sh versions
 bench: ## benchmarks (BENCH=regexp)
 	@hack/test.sh bench
 lint: ## shellcheck and golangci-lint

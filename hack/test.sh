@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs tests: test.sh unit | integration | qemu | soak | seeds | bench [arguments of go test]
+# Runs tests: test.sh unit | integration | qemu | versions | soak | seeds | bench [arguments of go test]
 #   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
 #   integration   whole Docker hosts in namespaces; needs root
 #   qemu          the suites for virtual machines, which have a kernel of their own; needs root
+#   versions      the basic suite with Debian 13's Docker, OVN and Open vSwitch, and hosts of both Debians together; needs root
 #   soak          half an hour of random steps; E2E_SOAK sets another length, E2E_SEED repeats a run
 #   seeds         50 random walks through what routes, on a bare database; SEEDS sets another number, SEED repeats one
 #   bench         the benchmarks of the packages
@@ -36,6 +37,15 @@ schemas() {
 	echo "$build/schemas"
 }
 
+# prepare SCRIPT: what hosts of the Debian releases in E2E_SUITE need, and the script of hack/ that makes their disks.
+prepare() {
+	local suite
+	for suite in $(tr , ' ' <<<"${E2E_SUITE:-bookworm}"); do
+		[ "$suite" = bookworm ] || "$root/hack/release.sh" "$suite"
+		"$root/hack/$1" "$suite" >/dev/null
+	done
+}
+
 packages() { go list ./... | grep -v "/$name/e2e\(/\|\$\)"; }
 
 case $kind in
@@ -48,7 +58,7 @@ unit)
 	;;
 integration)
 	need_root make test-integration
-	"$root/hack/testhost-image.sh" >/dev/null
+	prepare testhost-image.sh
 	mkdir -p "$build"
 	export E2E_FAILURES=$build/e2e-failures
 	: >"$E2E_FAILURES"
@@ -61,16 +71,27 @@ integration)
 	;;
 soak)
 	need_root make soak
-	"$root/hack/testhost-image.sh" >/dev/null
+	prepare testhost-image.sh
 	E2E_SOAK=${E2E_SOAK:-30m} go test -count=1 -timeout 150m -v "$@" ./e2e/soak
 	;;
 qemu)
 	need_root make e2e-qemu
-	"$root/hack/vm-image.sh" "${E2E_SUITE:-bookworm}" >/dev/null
+	prepare vm-image.sh
 	# One suite after the other: an emulated host takes all that the machine has.
 	E2E_PROVIDER=qemu go test -count=1 -p 1 -timeout "${E2E_TIMEOUT:-60m}" -v "$@" ./e2e/basic ./e2e/reboot
 	# Tags of VLANs, packets that are too long, and flows that are in use are a matter of the kernel too.
 	E2E_PROVIDER=qemu go test -count=1 -timeout "${E2E_TIMEOUT:-60m}" -v ./e2e/options -args --ginkgo.focus 'a VLAN|the MTU (is that|lets|does)|the set command'
+	# And what goes between hosts.
+	E2E_PROVIDER=qemu go test -count=1 -timeout "${E2E_TIMEOUT:-60m}" -v ./e2e/hosts -args --ginkgo.focus 'several hosts|traffic between two hosts'
+	;;
+versions)
+	need_root make e2e-versions
+	E2E_SUITE=bookworm,trixie prepare testhost-image.sh
+	E2E_SUITE=trixie go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/basic
+	# OVN central of the one, and plugins and ovn-controllers of both.
+	for suites in trixie bookworm,trixie trixie,bookworm; do
+		E2E_SUITE=$suites go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/hosts -args --ginkgo.skip 'OVN central that is a cluster'
+	done
 	;;
 seeds)
 	OVN_SCHEMA_DIR=$(schemas)
@@ -83,5 +104,5 @@ bench)
 	mapfile -t list < <(packages)
 	go test -run '^$' -bench "${BENCH:-.}" -benchmem "$@" "${list[@]}"
 	;;
-*) die "usage: hack/test.sh unit|integration|qemu|soak|seeds|bench [arguments of go test]" ;;
+*) die "usage: hack/test.sh unit|integration|qemu|versions|soak|seeds|bench [arguments of go test]" ;;
 esac

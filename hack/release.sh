@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # release.sh SUITE...: make what tests with E2E_SUITE need of other Debian releases: images, plugin, and the hosts' root
-# file system, with the Docker, the OVN and the Open vSwitch of that release. What is there and fits is kept.
+# file system, with the Docker, the OVN and the Open vSwitch of that release. Images and file system are kept if they fit.
 
 # shellcheck source=hack/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/central"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/control"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/membership"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/pki"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
@@ -156,7 +157,7 @@ func (a *app) share(ctx context.Context) {
 			}
 			again = again && err != nil
 		}
-		kept := a.membership.Keep(bounded, time.Now())
+		kept := errors.Join(a.membership.Keep(bounded, time.Now()), a.central.Aging(bounded, time.Now()))
 		_, certified := a.central.Certify(bounded)
 		cancel()
 		switch err = errors.Join(err, kept, certified); {
@@ -251,23 +252,34 @@ func (a *app) Hosts(ctx context.Context) ([]control.Host, error) {
 		return nil, a.refusal
 	}
 	peers, err := a.records.Hosts(ctx)
-	if err != nil {
-		return nil, err
-	}
 	all := []control.Host{}
 	for _, p := range peers {
-		h := control.Host{Name: p.Name, Tunnels: strings.Join(p.Kinds, ","), Way: "no answer"}
-		if p.Address.IsValid() {
-			h.Address = p.Address.String()
-		}
+		h := control.Host{Name: p.Name, Tunnels: strings.Join(p.Kinds, ",")}
 		if p.Bad != nil {
-			h.Way = p.Bad.Error()
-		} else if p.Way.Answered {
-			h.Way = "ok"
+			h.Way = strings.ReplaceAll(p.Bad.Error(), "\n", "; ")
+		}
+		for _, l := range p.Legs {
+			if h.Address = strings.TrimPrefix(h.Address+","+l.Address.String(), ","); p.Bad == nil && h.Way != "ok" {
+				h.Way = wayOf(l.Way)
+			}
 		}
 		all = append(all, h)
 	}
-	return all, nil
+	if err != nil && len(all) > 0 { // of one OVN of several
+		all, err = append(all, control.Host{Way: err.Error()}), nil
+	}
+	return all, err
+}
+
+// wayOf is what is known of a way on which nothing is known to be wrong.
+func wayOf(w link.Way) string {
+	switch {
+	case w.Answered:
+		return "ok"
+	case w.Looked:
+		return "no answer"
+	}
+	return "not looked at"
 }
 
 // Forget answers the forget command.

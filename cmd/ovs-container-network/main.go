@@ -23,7 +23,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), statusCommand(), reconcileCommand(), setCommand(), inviteCommand(), joinCommand(), forgetCommand(), hostsCommand(), versionCommand())
+	root.AddCommand(serveCommand(), statusCommand(), reconcileCommand(), setCommand(), inviteCommand(), joinCommand(), rotateCommand(), hostsCommand(), forgetCommand(), versionCommand())
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := root.ExecuteContext(ctx); err != nil {

@@ -125,7 +125,7 @@ var _ = Describe("several hosts", Ordered, func() {
 			hosts[far()].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+mine)
 			hosts[far()].MustDocker(ctx, "start", "ovn-controller")
 		})
-		Expect(attempt()).To(ContainSubstring(`of this host's Open vSwitch is that of host "`+hosts[near()].Name()+`" too`))
+		Expect(attempt()).To(ContainSubstring(`of this host's Open vSwitch is that of host "` + hosts[near()].Name() + `" too`))
 	}, suite.Hang)
 
 	It("keep a network that one of them removes", func(ctx SpecContext) {

@@ -31,7 +31,10 @@ func lastingFlow() *flow {
 		for i, l := range hosts {
 			network(ctx, l, "faults", "10.2.0.0/24")
 			l.Container(ctx, lasting(i), "faults", "--ip", fixed(i), "--restart", "always")
-			l.MustDocker(ctx, "run", "--rm", "--network", "faults", host.ImageDemo, "true") // from here on the host has addresses of its own
+			lab.Soon(ctx, func(g Gomega) { // from here on the host has addresses of its own; an emulated one may be late
+				_, err := l.Docker(ctx, "run", "--rm", "--network", "faults", host.ImageDemo, "true")
+				g.Expect(err).NotTo(HaveOccurred())
+			})
 		}
 	}, suite.Hang)
 	BeforeEach(func(ctx SpecContext) {

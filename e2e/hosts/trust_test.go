@@ -86,7 +86,7 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 	It("ends with a certificate, and says so", func(ctx SpecContext) {
 		files := filepath.Join(hosts[2].DataDir(ctx), "tls")
 		hosts[2].Must(ctx, "rm", "-r", files) // by somebody who cleans up
-		ends := time.Now().Add(15 * time.Second).Truncate(time.Second)
+		ends := time.Now().Add(25 * time.Second).Truncate(time.Second)
 		_, err := join(ctx, hosts[1], shortLived(ctx, "h2", ends))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(hosts[1].Command(ctx, "status")).To(MatchRegexp(`certificate +"h2" until ` + ends.UTC().Format(time.DateOnly)))

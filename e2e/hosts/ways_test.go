@@ -31,8 +31,12 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 		Expect(hosts[1].Records(ctx)).To(BeEmpty())
 		return said
 	}
-	// refuse has the first host refuse what comes from the second one, but TCP.
+	// refuse has the second host's packet filter refuse tunnels to the first one.
 	refuse := func(ctx context.Context, how string) {
+		hosts[1].Must(ctx, "iptables", how, "OUTPUT", "-p", "udp", "--dport", "6081", "-d", hosts[0].Address(), "-j", "REJECT", "--reject-with", "icmp-host-prohibited")
+	}
+	// deaf has the first host refuse pings of the second one, which says nothing about tunnels.
+	deaf := func(ctx context.Context, how string) {
 		hosts[0].Must(ctx, "iptables", how, "INPUT", "-p", "icmp", "-s", hosts[1].Address(), "-j", "REJECT", "--reject-with", "icmp-host-prohibited")
 	}
 	narrow := func(ctx context.Context, how string) {
@@ -47,14 +51,25 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 
 	AfterAll(func(ctx SpecContext) { clean(ctx) }, suite.Hang)
 
-	It("is refused where no tunnel would reach them", func(ctx SpecContext) {
+	It("is refused where tunnels to them are", func(ctx SpecContext) {
 		refuse(ctx, "-I")
 		DeferCleanup(refuse, "-D")
-		Expect(attempt(ctx)).To(ContainSubstring(`tunnels to host "h1" at ` + hosts[0].Address() + ` have no way, the network says "host prohibited"`))
+		Expect(attempt(ctx)).To(MatchRegexp(`tunnels to host "h1" at ` + hosts[0].Address() + `, UDP port 6081, are refused \((no route to host|operation not permitted)\)`))
+	}, suite.Hang)
+
+	It("is made where only pings are refused", func(ctx SpecContext) {
+		deaf(ctx, "-I")
+		DeferCleanup(deaf, "-D")
+		network(ctx, hosts[1], "ways", "10.3.0.0/24")
+		Expect(hosts[1].Command(ctx, "hosts")).To(MatchRegexp(`(?m)^h1 +` + hosts[0].Address() + ` +geneve +no answer`))
+		hosts[1].Container(ctx, "w2", "ways")
+		reaches(ctx, hosts[1], "w2", hosts[0].AddressOf(ctx, "w1", "ways"))
+		hosts[1].MustDocker(ctx, "rm", "-f", "w2")
+		hosts[1].MustDocker(ctx, "network", "rm", "ways")
 	}, suite.Hang)
 
 	It("is refused where their tunnels are others", func(ctx SpecContext) {
-		Expect(attempt(ctx, "ovn.encap=vxlan")).To(ContainSubstring(`host "h1" takes tunnels of geneve, and this host of vxlan: use ovn.encap=geneve`))
+		Expect(attempt(ctx, "ovn.encap=vxlan")).To(ContainSubstring(`host "h1" takes tunnels of geneve, and this host at ` + hosts[1].Address() + ` of vxlan: use ovn.encap=geneve`))
 	}, suite.Hang)
 
 	It("is refused where the way takes no packets of that length, and made with shorter ones", func(ctx SpecContext) {
@@ -69,12 +84,19 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 		network(ctx, hosts[2], "ways", "10.3.0.0/24")
 		hosts[2].Container(ctx, "w3", "ways")
 		refuse(ctx, "-I")
+		refused := true
+		DeferCleanup(func(ctx SpecContext) {
+			if refused {
+				refuse(ctx, "-D")
+			}
+		})
 		network(ctx, hosts[1], "ways", "10.3.0.0/24")
 		line := func(i int, way string) string {
 			return fmt.Sprintf(`(?m)^h%d +%s +geneve +%s`, i+1, hosts[i].Address(), way)
 		}
-		Expect(hosts[1].Command(ctx, "hosts")).To(And(MatchRegexp(line(0, "tunnels to host .*host prohibited")), MatchRegexp(line(2, "ok"))))
+		Expect(hosts[1].Command(ctx, "hosts")).To(And(MatchRegexp(line(0, "tunnels to host .* are refused")), MatchRegexp(line(2, "ok"))))
 		refuse(ctx, "-D")
+		refused = false
 		Expect(hosts[1].Command(ctx, "hosts")).To(And(MatchRegexp(line(0, "ok")), MatchRegexp(line(2, "ok"))))
 	}, suite.Hang)
 
@@ -87,7 +109,7 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 			for n := 0; ; n++ {
 				select {
 				case <-made:
-					Expect(n).To(BeNumerically(">", 3), "looks")
+					Expect(n).To(BeNumerically(">", 0), "looks")
 					return
 				default:
 				}

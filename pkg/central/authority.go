@@ -15,6 +15,10 @@ import (
 // needs no certificate, and what backs up the one backs up the other.
 const authorityFile = "/var/lib/ovn/authority.json"
 
+// formerFile has what authorityFile had before, while that is written: Docker's API has no
+// way to put a file in another one's place at once.
+const formerFile = authorityFile + ".former"
+
 // authorities sign the certificates of hosts and of what is published to them: one, or
 // two while the next one takes the place of the present one. Databases then know hosts
 // by either, and hosts that were invited since know the databases by either, so that
@@ -61,6 +65,12 @@ func (c *Central) authorities(ctx context.Context, central string) (authorities,
 		return by, c.writeAuthorities(ctx, central, by)
 	}
 	by, err := readAuthorities(text)
+	if err != nil { // cut off by a loss of power while it was written
+		text, gerr := c.get(ctx, central, formerFile)
+		if gerr == nil && text != nil {
+			by, err = readAuthorities(text)
+		}
+	}
 	if err != nil {
 		return by, fmt.Errorf("reading %s in container %q, which signs the certificates of hosts (remove it to have another one made, and invite all hosts again): %w", authorityFile, containerName, err)
 	}
@@ -97,8 +107,46 @@ func (c *Central) writeAuthorities(ctx context.Context, central string, by autho
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", authorityFile, err)
 	}
-	if err := c.put(ctx, central, folder{authorityFile[1:]: text}); err != nil {
+	former, err := c.get(ctx, central, authorityFile)
+	if err != nil {
+		return err
+	}
+	if former != nil {
+		err = c.put(ctx, central, folder{formerFile[1:]: former})
+	}
+	if err == nil {
+		err = c.put(ctx, central, folder{authorityFile[1:]: text})
+	}
+	if err != nil {
 		return c.dockerError(fmt.Sprintf("writing %s in container %q", authorityFile, containerName), err)
+	}
+	return nil
+}
+
+// Aging returns an error when the authority of the certificates that this host publishes OVN
+// central with ends soon.
+func (c *Central) Aging(ctx context.Context, now time.Time) error {
+	if c.cfg.Insecure || !c.cfg.Publish.IsValid() {
+		return nil
+	}
+	done, err := c.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	central, _, err := c.own(ctx)
+	if errors.Is(err, ErrNoCentral) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	by, err := c.authorities(ctx, central)
+	if err != nil {
+		return err
+	}
+	if until := by.now.Until(); until.Sub(now) < pki.Soon {
+		return fmt.Errorf("the certificates of all hosts end on %s: ovs-container-network rotate", until.UTC().Format(time.DateOnly))
 	}
 	return nil
 }
@@ -114,7 +162,10 @@ func (c *Central) Rotate(ctx context.Context, end bool) error {
 	if err := c.rotate(ctx, end); err != nil {
 		return err
 	}
-	return c.Publish(ctx, true)
+	if err := c.Publish(ctx, true); err != nil {
+		return fmt.Errorf("the authorities are as they should be, and OVN central will be offered with them as soon as this is mended: %w", err)
+	}
+	return nil
 }
 
 func (c *Central) rotate(ctx context.Context, end bool) error {

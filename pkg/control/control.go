@@ -137,7 +137,7 @@ type Host struct {
 	Name    string `json:"name"`
 	Address string `json:"address,omitempty"` // where tunnels to it end
 	Tunnels string `json:"tunnels"`           // "geneve", "vxlan" or both, by commas
-	Way     string `json:"way"`               // "ok", "no answer", or why there is none
+	Way     string `json:"way"`               // "ok", "no answer", "not looked at", or why there is none
 }
 
 // Joined is what a host has joined, and as whom.

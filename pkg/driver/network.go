@@ -92,12 +92,16 @@ func (d *Driver) parseNetwork(r network.CreateNetworkRequest) (topology.Network,
 // onChassis sets the host up for the network and then adds the network, as one
 // piece of work at a time: the next network must see what this one stands on.
 func (d *Driver) onChassis(ctx context.Context, n *topology.Network, look lifecycle.HostLook, ahead *lifecycle.Ahead) error {
+	around := d.Records.LookAround(ctx, n, look)
 	unlock, err := d.Records.LockChassis(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	unreached, err := d.Records.Among(ctx, n, look)
+	if look, err = d.Records.LookAgain(ctx, look, n.Bridge()); err != nil {
+		return err
+	}
+	unreached, err := d.Records.Among(ctx, n, look, around)
 	if err != nil {
 		return err
 	}

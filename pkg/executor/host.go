@@ -43,27 +43,6 @@ func (e *Executor) RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, 
 	return link.ParseRouteSource(out)
 }
 
-// Reach looks at the way to another host's address, for packets of a size in bytes. One
-// that gets no answer is tried again: the first may be lost to the look for a neighbour.
-func (e *Executor) Reach(ctx context.Context, from, to netip.Addr, size int) (link.Way, error) {
-	var w link.Way
-	for range 2 {
-		out, err := e.run(ctx, "", "ping", link.Ping(from, to, size)...)
-		var failed *CommandError
-		if err != nil && !errors.As(err, &failed) {
-			return w, err
-		}
-		text := string(out)
-		if failed != nil {
-			text += failed.Stderr
-		}
-		if w = link.ReadPing(err == nil, text); w != (link.Way{}) || ctx.Err() != nil {
-			break
-		}
-	}
-	return w, nil
-}
-
 // Routes returns the host's routes, default routes left out.
 func (e *Executor) Routes(ctx context.Context) ([]link.Route, error) {
 	out, err := e.run(ctx, "", "ip", "-json", "route", "show", "table", "all")

@@ -34,6 +34,7 @@ type HostLook struct {
 	bridge ovs.Bridge
 	seen   ovs.Chassis
 	turn   uint64
+	fresh  bool // taken, or found to hold, under the lock
 }
 
 // LookAtHost reads what SetUp needs of the chassis, before its lock is taken.
@@ -47,6 +48,20 @@ func (r *Records) LookAtHost(ctx context.Context, b ovs.Bridge) (HostLook, error
 // who asks: the turns are odd while somebody has it.
 func (r *Records) holds(look HostLook, b ovs.Bridge) bool {
 	return look.bridge == b && look.turn%2 == 0 && r.turns.Load() == look.turn+1
+}
+
+// LookAgain returns a look that holds as long as the caller has the chassis' lock: the one of
+// before if nobody has changed anything since.
+func (r *Records) LookAgain(ctx context.Context, look HostLook, b ovs.Bridge) (HostLook, error) {
+	if look.fresh {
+		return look, nil
+	}
+	var err error
+	if !r.holds(look, b) {
+		look.seen, err = r.lookAtHost(ctx, b)
+	}
+	look.bridge, look.fresh = b, err == nil
+	return look, err
 }
 
 // lookAtHost reads the chassis and one bridge.
@@ -63,10 +78,8 @@ func (r *Records) lookAtHost(ctx context.Context, b ovs.Bridge) (ovs.Chassis, er
 // has the chassis' lock, and may have looked before it took that.
 func (r *Records) SetUp(ctx context.Context, n *topology.Network, before HostLook) (plan.Plan, error) {
 	var done plan.Plan
-	seen, err := before.seen, error(nil)
-	if !r.holds(before, n.Bridge()) {
-		seen, err = r.lookAtHost(ctx, n.Bridge())
-	}
+	look, err := r.LookAgain(ctx, before, n.Bridge())
+	seen := look.seen
 	if err == nil {
 		seen, err = r.lookTwice(ctx, n.Bridge(), seen)
 	}

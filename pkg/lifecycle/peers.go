@@ -2,27 +2,98 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/ovs-container-lab/ovs-container-network/pkg/link"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/topology"
 )
 
-const (
-	// mostPeers is how many other hosts are looked at when a network is made; the next ones
-	// are as likely to be reached.
-	mostPeers = 32
-	// pingsAtOnce bounds how many are looked at together.
-	pingsAtOnce = 16
-)
+// mostPeers is how many other hosts are looked at when a network is made, all at once; the
+// next ones are as likely to be reached.
+const mostPeers = 32
+
+// Around is what was seen of other hosts before the chassis' lock was taken.
+type Around struct {
+	hosts []ovn.Host
+	err   error      // of the look at them
+	with  []ovn.Host // those that have containers on the network
+	ways  map[topology.Leg]link.Way
+	mtu   int
+}
+
+// LookAround looks at the other hosts, and at the ways to those that have containers on
+// the network. Some of it takes a second, if hosts are silent, and nobody should wait for
+// that who has nothing to do with it.
+func (r *Records) LookAround(ctx context.Context, n *topology.Network, look HostLook) Around {
+	var a Around
+	found, err := r.Run.Transact(ctx, ovn.LookAtPeers(n.SB, n.Switch()))
+	if err != nil {
+		a.err = fmt.Errorf("reading the hosts that OVN has: %w", err)
+		return a
+	}
+	a.hosts = ovn.ReadHosts(found)
+	asked, used := ovn.LookAtPorts(n.SB, found)
+	if !used {
+		return a
+	}
+	ports, err := r.Run.Transact(ctx, asked)
+	if err != nil {
+		return a // who cannot be asked is not looked at
+	}
+	has := ovn.ReadPorts(ports)
+	for _, h := range a.hosts {
+		if has[h.UUID] && len(a.with) < mostPeers {
+			a.with = append(a.with, h)
+		}
+	}
+	settled, mtu, err := r.settled(ctx, n, look.seen)
+	if err != nil {
+		return a // the reason is found again under the lock
+	}
+	a.mtu = mtu
+	a.ways = r.ways(ctx, settled, mtu, settled.Peers(a.with))
+	return a
+}
+
+// settled is what the chassis will have, and the MTU of the network's containers.
+func (r *Records) settled(ctx context.Context, n *topology.Network, seen ovs.Chassis) (topology.Settled, int, error) {
+	want, err := r.wanted(ctx, n)
+	if err != nil {
+		return topology.Settled{}, 0, err
+	}
+	_, settled, err := want.Plan(seen)
+	if err != nil {
+		return settled, 0, err
+	}
+	links, err := r.Run.Addresses(ctx)
+	if err != nil {
+		return settled, 0, err
+	}
+	asked := 0
+	if n.Options.MTUSet {
+		asked = n.Options.MTU
+	}
+	mtu, err := topology.MTU(asked, settled, links, n.Subnets)
+	return settled, mtu, err
+}
 
 // Among refuses a host that would take another one's place in OVN, which it can only do
 // with its first network, and one that could reach none of the others that have containers
-// on the network. It returns what is wrong with the way to some of them.
-func (r *Records) Among(ctx context.Context, n *topology.Network, look HostLook) ([]error, error) {
+// on the network. It returns what is wrong with the way to some of them. The caller has the
+// chassis' lock.
+func (r *Records) Among(ctx context.Context, n *topology.Network, look HostLook, a Around) ([]error, error) {
+	first := !r.OtherNetworks(n.ID)
+	switch {
+	case a.err != nil && first:
+		return nil, a.err
+	case a.err != nil || !first && len(a.with) == 0:
+		return nil, nil // the host has its place, and a network can be had without that database
+	}
 	want, err := r.wanted(ctx, n)
 	if err != nil {
 		return nil, err
@@ -31,94 +102,75 @@ func (r *Records) Among(ctx context.Context, n *topology.Network, look HostLook)
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.Run.Transact(ctx, ovn.LookAtPeers(n.SB, n.Switch()))
-	first := !r.OtherNetworks(n.ID)
-	if err != nil && !first {
-		return nil, nil //nolint:nilerr // the host has its place, and a network can be had without this database
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the hosts that OVN has: %w", err)
-	}
-	hosts := ovn.ReadHosts(found)
 	if first {
-		if err := settled.Alone(look.seen.ExternalIDs["hostname"], hosts); err != nil {
+		if err := settled.Alone(look.seen.ExternalIDs["hostname"], a.hosts); err != nil {
 			return nil, err
 		}
 	}
-	asked, used := ovn.LookAtPorts(n.SB, found)
-	if !used {
-		return nil, nil
-	}
-	ports, err := r.Run.Transact(ctx, asked)
-	if err != nil {
-		return nil, fmt.Errorf("reading the hosts that have containers on logical switch %q: %w", n.Switch(), err)
-	}
-	var with []ovn.Host
-	for _, h := range hosts {
-		if ovn.ReadPorts(ports)[h.UUID] && len(with) < mostPeers {
-			with = append(with, h)
-		}
-	}
-	links, err := r.Run.Addresses(ctx)
-	if err != nil {
-		return nil, err
-	}
-	mtu := 0
-	if n.Options.MTUSet {
-		mtu = n.Options.MTU
-	}
-	if mtu, err = topology.MTU(mtu, settled, links, n.Subnets); err != nil {
-		return nil, err
-	}
-	peers := settled.Peers(with)
-	r.lookAtWays(ctx, settled, mtu, peers)
+	peers := settled.Peers(a.with)
+	arrived(peers, a.ways)
+	settled.Judge(peers, a.mtu)
 	return topology.Reached(peers)
 }
 
-// lookAtWays sees to which peers packets get.
-func (r *Records) lookAtWays(ctx context.Context, s topology.Settled, mtu int, peers []topology.Peer) {
-	defer s.Judge(peers, mtu)
+// ways looks at all ways to the peers.
+func (r *Records) ways(ctx context.Context, s topology.Settled, mtu int, peers []topology.Peer) map[topology.Leg]link.Way {
+	found := map[topology.Leg]link.Way{}
 	from, err := netip.ParseAddr(s.EncapIP)
 	if err != nil {
-		return // an administrator has named several
+		return found // an administrator has named several, and which one is used is not for us to know
 	}
-	var work errgroup.Group
-	work.SetLimit(pingsAtOnce)
-	for i := range peers {
-		p := &peers[i]
-		if !p.Address.IsValid() || p.Address.Is4() != from.Is4() {
-			continue
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	for _, p := range peers {
+		for _, l := range p.Legs {
+			work.Go(func() {
+				w := r.Run.Reach(ctx, netip.AddrPortFrom(from, 0), netip.AddrPortFrom(l.Address, l.Port()), s.PacketTo(l, mtu))
+				mu.Lock()
+				defer mu.Unlock()
+				found[l] = w
+			})
 		}
-		work.Go(func() error {
-			p.Way, _ = r.Run.Reach(ctx, from, p.Address, s.PacketTo(*p, mtu)) // that it cannot be known is no fault of the way
-			return nil
-		})
 	}
-	_ = work.Wait()
+	work.Wait()
+	return found
 }
 
-// Hosts returns the hosts of the OVN of this host's networks, and the ways to them, this
-// one left out.
-func (r *Records) Hosts(ctx context.Context) ([]topology.Peer, error) {
-	var all []topology.Peer
-	seen := map[string]bool{}
-	for _, n := range r.Known() {
-		if seen[n.SB] {
-			continue
+// arrived notes the ways with the peers.
+func arrived(peers []topology.Peer, ways map[topology.Leg]link.Way) {
+	for i := range peers {
+		for j, l := range peers[i].Legs {
+			peers[i].Legs[j].Way = ways[l]
 		}
-		seen[n.SB] = true
-		host, err := r.lookAtHost(ctx, n.Bridge())
+	}
+}
+
+// Hosts returns the other hosts of the OVN of this host's networks, and the ways to them, for
+// the longest packets of its networks.
+func (r *Records) Hosts(ctx context.Context) ([]topology.Peer, error) {
+	longest := map[string]topology.Network{}
+	for _, n := range r.Known() {
+		if have, ok := longest[n.SB]; !ok || n.MTU > have.MTU {
+			longest[n.SB] = n
+		}
+	}
+	var all []topology.Peer
+	var failed []error
+	for sb, n := range longest {
+		seen, err := r.lookAtHost(ctx, n.Bridge())
 		if err != nil {
 			return all, err
 		}
-		found, err := r.Run.Transact(ctx, ovn.LookAtHosts(n.SB))
+		found, err := r.Run.Transact(ctx, ovn.LookAtHosts(sb))
 		if err != nil {
-			return all, fmt.Errorf("reading the hosts that OVN has: %w", err)
+			failed = append(failed, fmt.Errorf("reading the hosts that OVN at %q has: %w", sb, err))
+			continue
 		}
-		settled := topology.Settled{SystemID: n.Host, Encap: host.ExternalIDs["ovn-encap-type"], EncapIP: host.ExternalIDs["ovn-encap-ip"]}
+		settled := topology.Settled{SystemID: n.Host, Encap: seen.ExternalIDs["ovn-encap-type"], EncapIP: seen.ExternalIDs["ovn-encap-ip"]}
 		peers := settled.Peers(ovn.ReadHosts(found))
-		r.lookAtWays(ctx, settled, n.MTU, peers)
+		arrived(peers, r.ways(ctx, settled, n.MTU, peers))
+		settled.Judge(peers, n.MTU)
 		all = append(all, peers...)
 	}
-	return all, nil
+	return all, errors.Join(failed...)
 }

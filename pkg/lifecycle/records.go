@@ -28,7 +28,7 @@ type Runner interface {
 	Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.Result, error)
 	Addresses(ctx context.Context) ([]link.Address, error)
 	RouteSource(ctx context.Context, to netip.Addr) (netip.Addr, error)
-	Reach(ctx context.Context, from, to netip.Addr, size int) (link.Way, error)
+	Reach(ctx context.Context, from, to netip.AddrPort, size int) link.Way
 	Routes(ctx context.Context) ([]link.Route, error)
 	Links(ctx context.Context) (map[string]bool, error)
 	Firewall(ctx context.Context, six bool) (firewall.Backend, map[firewall.Backend]firewall.Rules, error)

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
-	"strings"
 )
 
 // Ping returns the arguments of ping(8) that send one packet of a size in bytes, its IP
@@ -17,33 +16,29 @@ func Ping(from, to netip.Addr, size int) []string {
 	return []string{"-n", "-c", "1", "-W", "1", "-M", "do", "-s", strconv.Itoa(max(0, size-header)), "-I", from.String(), to.String()}
 }
 
-// Way is what is known of the way to another host.
+// Way is what is known of the way to an address of another host. That nobody answers means
+// little: many hosts answer no ping, and others are just off.
 type Way struct {
-	Answered bool
+	Looked   bool // at all
+	Answered bool // a ping
 	// Takes is the size of the largest packet that the way takes, where it said that it
 	// takes none of the size that was sent; 0 otherwise.
 	Takes int
-	// Refused is what a host on the way, or this one, said when it took no packet at all;
-	// "" otherwise. That nobody answers means nothing: many do not answer, or are just off.
+	// Refused is why datagrams to the port of tunnels are refused; "" where they may pass.
 	Refused string
 }
 
-var (
-	takes = regexp.MustCompile(`mtu ?= ?([0-9]+)`)
-	// As ping(8) prints the codes of ICMP and ICMPv6, and the errors of this host's own kernel.
-	refusals = regexp.MustCompile(`(?i)(destination )?(net|protocol|port) unreachable|(net|host|administratively) prohibited|packet filtered|network is unreachable|no route\b|operation not permitted`)
-)
+// Bad reports whether no tunnel goes this way.
+func (w Way) Bad() bool { return w.Takes > 0 || w.Refused != "" }
 
-// ReadPing reads what ping(8) printed, on both of its outputs.
-func ReadPing(answered bool, printed string) Way {
-	w := Way{Answered: answered}
-	if answered {
-		return w
+var takes = regexp.MustCompile(`mtu ?= ?([0-9]{1,5})\b`)
+
+// ReadTakes reads from what ping(8) printed, on both of its outputs, what the way takes.
+func ReadTakes(printed string) int {
+	m := takes.FindStringSubmatch(printed)
+	if m == nil {
+		return 0
 	}
-	if m := takes.FindStringSubmatch(printed); m != nil {
-		w.Takes, _ = strconv.Atoi(m[1]) // digits only; one that is too long is none
-		return w
-	}
-	w.Refused = strings.ToLower(refusals.FindString(printed))
-	return w
+	size, _ := strconv.Atoi(m[1]) // digits only
+	return size
 }

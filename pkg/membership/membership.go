@@ -127,32 +127,29 @@ func (m *Membership) Keep(ctx context.Context, now time.Time) error {
 	if i.Identity == nil {
 		return nil
 	}
-	if err := m.write(*i.Identity); err != nil {
+	if one, several := i.Identity.Narrow(); several && m.known(ctx, i, one) {
+		i.Identity = &one
+		return m.accept(i)
+	}
+	// The files of before are kept until now: programs may have been reading them.
+	if err := errors.Join(m.write(*i.Identity), m.store.KeepTexts(folder(*i.Identity))); err != nil {
 		return err
 	}
 	if err := i.Identity.Check(now); err != nil {
-		return fmt.Errorf("%w; have this host invited again", err)
+		return fmt.Errorf("%w; on the host of OVN central: ovs-container-network rotate, and invite this one again", err)
 	}
-	if left := i.Identity.Until().Sub(now); left < soon {
-		return fmt.Errorf("this host's certificate ends in %d days: have it invited again", int(left/(24*time.Hour)))
+	if left := i.Identity.Until().Sub(now); left < pki.Soon {
+		return fmt.Errorf("this host's certificate ends in %d days; on the host of OVN central: ovs-container-network rotate, and invite this one again", int(left/(24*time.Hour)))
 	}
-	one, several := i.Identity.Narrow()
-	if !several {
-		return nil
-	}
-	bounded, cancel := context.WithTimeout(ctx, dialWithin)
-	defer cancel()
-	for _, conn := range []string{i.NB, i.SB} {
-		if one.Greet(bounded, options.DialAddresses(conn)) != nil {
-			return nil // not yet
-		}
-	}
-	i.Identity = &one
-	return m.accept(i)
+	return nil
 }
 
-// soon is how long before its end a certificate is said to end.
-const soon = 30 * 24 * time.Hour
+// known reports whether an identity knows the databases of an invitation.
+func (m *Membership) known(ctx context.Context, i Invitation, one pki.Identity) bool {
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	defer cancel()
+	return one.Greet(ctx, options.DialAddresses(i.NB)) == nil && one.Greet(ctx, options.DialAddresses(i.SB)) == nil
+}
 
 // accept stores the invitation, whose files are there before anybody looks for them.
 func (m *Membership) accept(i Invitation) error {

@@ -152,7 +152,7 @@ func TestKeep(t *testing.T) {
 			t.Errorf("%s: %v (%v)", name, i, err)
 		}
 	}
-	for at, says := range map[time.Time]string{now.AddDate(9, 11, 20): "ends in", now.AddDate(11, 0, 0): "and not now; have this host invited again"} {
+	for at, says := range map[time.Time]string{now.AddDate(9, 11, 20): "ends in", now.AddDate(11, 0, 0): "and not now; on the host of OVN central: ovs-container-network rotate"} {
 		if err := m.Keep(t.Context(), at); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("at %s: says %v, want %q", at, err, says)
 		}

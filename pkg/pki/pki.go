@@ -22,6 +22,9 @@ const (
 	early    = 24 * time.Hour
 )
 
+// Soon is how long before the end of a certificate it is time to put another in its place.
+const Soon = 30 * 24 * time.Hour
+
 // Authority signs certificates.
 type Authority struct {
 	cert *x509.Certificate
@@ -68,6 +71,9 @@ func Read(p Pair) (Authority, error) {
 
 // Cert is the authority's certificate, by which those that it has signed are known.
 func (a Authority) Cert() []byte { return encode("CERTIFICATE", a.cert.Raw) }
+
+// Until is when the authority ends, and all that it has signed.
+func (a Authority) Until() time.Time { return a.cert.NotAfter }
 
 // Pair is all of the authority: whoever has it is the authority.
 func (a Authority) Pair() (Pair, error) {

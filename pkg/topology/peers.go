@@ -14,39 +14,56 @@ import (
 
 // Peer is another host that tunnels lead to.
 type Peer struct {
-	Name string // or its system-id
-	// Address is where tunnels to it end; not valid when it takes none of this host's kind.
+	Name  string   // or its system-id
+	Kinds []string // of tunnels that it takes
+	// Legs are where tunnels of this host's kinds to it end; none when it takes no such.
+	Legs []Leg
+	Bad  error // why there is no tunnel to it, as far as is known; nil when there may be one
+}
+
+// Leg is one address of a peer.
+type Leg struct {
+	Kind    string // "geneve" or "vxlan"
 	Address netip.Addr
-	Kinds   []string // of tunnels that it takes
 	Way     link.Way
-	Bad     error // why there is no tunnel to it, as far as is known; nil when there may be one
+}
+
+// Port is the UDP port of a leg's tunnels (ovs-vswitchd.conf.db(5), Interface,
+// options:dst_port).
+func (l Leg) Port() uint16 {
+	if l.Kind == "vxlan" {
+		return 4789
+	}
+	return 6081
 }
 
 // Peers returns the other hosts, of those that are given.
 func (s Settled) Peers(hosts []ovn.Host) []Peer {
+	ours := strings.Split(s.Encap, ",")
+	from, _ := netip.ParseAddr(s.EncapIP) // an administrator may have named several: any family goes then
 	var all []Peer
 	for _, h := range hosts {
-		if h.SystemID == s.SystemID {
+		if h.SystemID == s.SystemID || len(h.Encaps) == 0 { // without any it has just been made, or is on its way out
 			continue
 		}
 		p := Peer{Name: cmp.Or(h.Name, h.SystemID)}
 		for _, e := range h.Encaps {
-			p.Kinds = append(p.Kinds, e.Kind)
-			if !p.Address.IsValid() && slices.Contains(strings.Split(s.Encap, ","), e.Kind) {
-				p.Address = e.Address
+			if !slices.Contains(p.Kinds, e.Kind) {
+				p.Kinds = append(p.Kinds, e.Kind)
+			}
+			if slices.Contains(ours, e.Kind) && (!from.IsValid() || from.Is4() == e.Address.Is4()) {
+				p.Legs = append(p.Legs, Leg{Kind: e.Kind, Address: e.Address})
 			}
 		}
-		if len(h.Encaps) > 0 { // else it has just been made, or is on its way out
-			all = append(all, p)
-		}
+		all = append(all, p)
 	}
 	return all
 }
 
-// PacketTo is the size of the packets that carry those of a network to a peer.
-func (s Settled) PacketTo(p Peer, mtu int) int {
-	size := mtu + tunnelOverhead(s.Encap)
-	if p.Address.Is6() {
+// PacketTo is the size of the packets that carry those of a network over a leg.
+func (s Settled) PacketTo(l Leg, mtu int) int {
+	size := mtu + overhead[l.Kind]
+	if l.Address.Is6() {
 		size += 20
 	}
 	return size
@@ -54,17 +71,23 @@ func (s Settled) PacketTo(p Peer, mtu int) int {
 
 // judge returns why there is no tunnel to the peer for a network of an MTU, or nil.
 func (s Settled) judge(p Peer, mtu int) error {
-	switch {
-	case !p.Address.IsValid():
-		return fmt.Errorf("host %q takes tunnels of %s, and this host of %s: use ovn.encap=%s",
-			p.Name, strings.Join(p.Kinds, ", "), strings.ReplaceAll(s.Encap, ",", ", "), p.Kinds[0])
-	case p.Way.Takes > 0:
-		return fmt.Errorf("the way to host %q at %s takes packets of %d bytes, and those of this network are as long as %d in %s: use mtu=%d, or make the way wider",
-			p.Name, p.Address, p.Way.Takes, s.PacketTo(p, mtu), s.Encap, mtu-s.PacketTo(p, mtu)+p.Way.Takes)
-	case p.Way.Refused != "":
-		return fmt.Errorf("tunnels to host %q at %s have no way, the network says %q: look at routes and firewalls of both hosts, or name another address with ovn.encap_ip", p.Name, p.Address, p.Way.Refused)
+	if len(p.Legs) == 0 {
+		return fmt.Errorf("host %q takes tunnels of %s, and this host at %s of %s: use ovn.encap=%s; if that host is gone for good: ovs-container-network forget %[1]s",
+			p.Name, strings.Join(p.Kinds, ", "), s.EncapIP, strings.ReplaceAll(s.Encap, ",", ", "), p.Kinds[0])
 	}
-	return nil
+	var all []error
+	for _, l := range p.Legs {
+		switch size := s.PacketTo(l, mtu); {
+		case !l.Way.Bad():
+			return nil
+		case l.Way.Refused != "":
+			all = append(all, fmt.Errorf("tunnels to host %q at %s, UDP port %d, are refused (%s): look at routes and firewalls of both hosts, or name another address with ovn.encap_ip", p.Name, l.Address, l.Port(), l.Way.Refused))
+		default:
+			all = append(all, fmt.Errorf("the way to host %q at %s takes packets of %d bytes, and those of this network are as long as %d in %s: use mtu=%d, or make the way wider (and forget what the kernel knows of it: ip route flush cache)",
+				p.Name, l.Address, l.Way.Takes, size, l.Kind, mtu-size+l.Way.Takes))
+		}
+	}
+	return errors.Join(all...)
 }
 
 // Judge notes with each peer why there is no tunnel to it for a network of an MTU.

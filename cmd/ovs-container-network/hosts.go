@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -53,43 +52,6 @@ func inviteCommand() *cobra.Command {
 				return errors.Join(err, os.Remove(args[1]))
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is for host %s, and for nobody else: whoever has it can change all of OVN; there: sudo scripts/join.sh %s\n", args[1], args[0], filepath.Base(args[1]))
-			return err
-		},
-	}
-	socketFlag(cmd, &socket)
-	return cmd
-}
-
-func joinCommand() *cobra.Command {
-	var socket string
-	cmd := &cobra.Command{
-		Use:     "join FILE",
-		Short:   "Join the OVN central of another host, which has made an invitation (- for standard input)",
-		Example: "  ovs-container-network join host2.invitation",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			from := cmd.InOrStdin()
-			if args[0] != "-" {
-				f, err := os.Open(args[0])
-				if err != nil {
-					return fmt.Errorf("reading the invitation: %w", err)
-				}
-				defer f.Close()
-				from = f
-			}
-			text, err := io.ReadAll(from)
-			if err != nil {
-				return fmt.Errorf("reading the invitation: %w", err)
-			}
-			joined, err := control.Join(cmd.Context(), socket, string(text))
-			if err != nil {
-				return err
-			}
-			if joined.Note != "" {
-				fmt.Fprintln(cmd.OutOrStdout(), joined.Note)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "joined; the invitation has done its work, remove it; networks of this host are made with:\n"+
-				"  --opt ovn.nb_connection=%s --opt ovn.sb_connection=%s --opt ovn.auto_create=true\n", joined.NB, joined.SB)
 			return err
 		},
 	}

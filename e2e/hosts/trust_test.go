@@ -132,8 +132,14 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 		answers(ctx, hosts[1], "ok")
 		answers(ctx, hosts[2], "does not answer")
 		Eventually(func() int { return authorities(hosts[1]) }).WithTimeout(time.Minute).WithPolling(time.Second).Should(Equal(1))
-		_, err = join(ctx, hosts[2], invite(ctx, "h3"))
+
+		By("joined by files, as with an authority of one's own")
+		i, err := membership.Read(invite(ctx, "h3"), time.Now())
 		Expect(err).NotTo(HaveOccurred())
+		for name, text := range map[string][]byte{"ca": i.Identity.CA, "cert": i.Identity.Cert, "key": i.Identity.Key} {
+			Expect(hosts[2].WriteFile(ctx, "/root/pki/"+name+".pem", text, 0o600)).To(Succeed())
+		}
+		hosts[2].Command(ctx, "join", "--nb", i.NB, "--sb", i.SB, "--ca-cert", "/root/pki/ca.pem", "--certificate", "/root/pki/cert.pem", "--private-key", "/root/pki/key.pem")
 		answers(ctx, hosts[2], "ok")
 		traffic.unharmed(ctx)
 	}, suite.Hang)

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -7,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/gofrs/flock"
@@ -32,12 +33,7 @@ type localCluster struct {
 
 var _ Cluster = (*localCluster)(nil)
 
-var clusterName = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
-
 func localUp(ctx context.Context, spec Spec) (Cluster, error) {
-	if !clusterName.MatchString(spec.Name) {
-		return nil, fmt.Errorf("naming cluster %q: use lower-case letters and digits", spec.Name)
-	}
 	c := &localCluster{name: spec.Name, dir: filepath.Join(stateDir(), spec.Name)}
 	if err := os.MkdirAll(stateDir(), 0o755); err != nil {
 		return nil, err

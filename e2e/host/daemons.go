@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -12,31 +14,11 @@ import (
 )
 
 const (
-	dockerLog = "/var/log/dockerd.log"
 	dockerPid = "/var/run/docker.pid"
 	ovsSchema = "/usr/share/openvswitch/vswitch.ovsschema"
 	ovsDB     = "/etc/openvswitch/conf.db"
 	ovsRun    = "/run/openvswitch"
 )
-
-// await polls until ready says so, or that there is nothing to wait for. The last error explains what was missing when the
-// context ends.
-func await(ctx context.Context, what string, ready func() error) error {
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		if errors.As(err, new(*endedError)) {
-			return fmt.Errorf("waiting for %s: %w", what, err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w: %w", what, ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
 
 func (h *localHost) StartDocker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -53,11 +35,6 @@ func (h *localHost) StartDocker(ctx context.Context) error {
 		err = fmt.Errorf("%w; the end of %s: %s", err, dockerLog, tail(text, 5))
 	}
 	return err
-}
-
-func tail(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 func (h *localHost) StopDocker(ctx context.Context) error { return h.endDocker(ctx, "-TERM") }

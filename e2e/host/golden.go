@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -43,8 +45,6 @@ func golden(ctx context.Context, h *localHost) error {
 	}
 	return copyTree(ctx, dir, target)
 }
-
-func cacheDir() string { return filepath.Join(stateDir(), "cache") }
 
 // goldenDir returns the folder for these contents, making it when it is not there. Building on the images' folder keeps the
 // plugin's quick to make: the plugin changes often, the images do not.
@@ -199,29 +199,6 @@ func loadImages(ctx context.Context, h *localHost, tarball string) error {
 	return nameCentral(ctx, h, h.Options.Suite)
 }
 
-// nameCentral gives OVN central's image of a release the name that plugins know.
-func nameCentral(ctx context.Context, h Host, suite string) error {
-	loaded := centralImage(suite)
-	if loaded == ImageCentral {
-		return nil
-	}
-	if _, err := h.Docker(ctx, "tag", loaded, ImageCentral); err != nil {
-		return err
-	}
-	_, err := h.Docker(ctx, "rmi", loaded)
-	return err
-}
-
-func imageIDs(ctx context.Context, suite string) ([]string, error) {
-	images := imagesOf(suite)
-	args := append([]string{"image", "inspect", "--format", "{{.Id}}"}, images...)
-	out, err := exec.CommandContext(ctx, "docker", args...).Output()
-	if err != nil {
-		return nil, fmt.Errorf("looking up images %v in this machine's Docker: %w", images, err)
-	}
-	return strings.Fields(string(out)), nil
-}
-
 // createPlugin makes the plugin and notes which it is.
 func createPlugin(ctx context.Context, h *localHost) error {
 	if err := bringPlugin(ctx, h, h.Options.Suite); err != nil {
@@ -233,19 +210,6 @@ func createPlugin(ctx context.Context, h *localHost) error {
 	}
 	h.PluginHash = id
 	return h.record()
-}
-
-// bringPlugin makes the plugin in a host's Docker from the folder that `make rootfs` made.
-func bringPlugin(ctx context.Context, h Host, suite string) error {
-	const dir = "/var/tmp/plugin"
-	if err := h.CopyIn(ctx, pluginDir(suite), dir); err != nil {
-		return err
-	}
-	if _, err := h.Docker(ctx, "plugin", "create", PluginName, dir); err != nil {
-		return err
-	}
-	_, err := h.Run(ctx, "rm", "-rf", dir)
-	return err
 }
 
 // renewPlugin replaces the plugin of a running host if it was built anew.
@@ -281,9 +245,4 @@ func pluginHash(suite string) (string, error) {
 		return err
 	})
 	return hash(list.String()), err
-}
-
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:])[:12]
 }

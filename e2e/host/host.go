@@ -1,10 +1,15 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -138,26 +143,36 @@ func (e *CommandError) GomegaString() string { return e.Error() }
 
 func (e *CommandError) Unwrap() error { return e.Err }
 
+// A provider makes hosts of one kind.
+type provider struct {
+	up      func(ctx context.Context, spec Spec) (Cluster, error)
+	missing func(spec Spec) string
+	// kernel tells that the hosts have one of their own.
+	kernel bool
+}
+
+// chosen is the name of the provider that E2E_PROVIDER names.
+func chosen() string { return cmp.Or(os.Getenv("E2E_PROVIDER"), "local") }
+
 // Up makes the cluster, with the provider that E2E_PROVIDER names.
 func Up(ctx context.Context, spec Spec) (Cluster, error) {
-	spec = spec.withSuites()
-	switch name := provider(); name {
-	case "local":
-		return localUp(ctx, spec)
-	case "qemu":
-		return qemuUp(ctx, spec)
-	default:
-		return nil, fmt.Errorf("choosing the provider of test hosts: E2E_PROVIDER=%q is not known, use \"local\" or \"qemu\"", name)
+	p, known := providers()[chosen()]
+	if !known {
+		return nil, fmt.Errorf("choosing the provider of test hosts: E2E_PROVIDER=%q is not known on %s, use one of %q",
+			chosen(), runtime.GOOS, slices.Sorted(maps.Keys(providers())))
 	}
+	if !clusterName.MatchString(spec.Name) {
+		return nil, fmt.Errorf("naming cluster %q: use lower-case letters and digits", spec.Name)
+	}
+	return p.up(ctx, spec.withSuites())
 }
+
+var clusterName = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
 
 // Missing tells why hosts cannot be made here, with the remedy, or is empty when they can.
 func Missing(spec Spec) string {
-	switch provider() {
-	case "local":
-		return localMissing(spec)
-	case "qemu":
-		return qemuMissing(spec)
+	if p, known := providers()[chosen()]; known {
+		return p.missing(spec)
 	}
 	return "" // Up says what is wrong
 }
@@ -165,17 +180,17 @@ func Missing(spec Spec) string {
 // NoKernel tells why hosts have no kernel of their own here, with the remedy, or is empty when they have: only such hosts are
 // Rebooters, have a clock, and modules that they load.
 func NoKernel() string {
-	if provider() == "qemu" {
+	if providers()[chosen()].kernel {
 		return ""
 	}
-	return "hosts of the provider \"" + provider() + "\" share this machine's kernel: run make e2e-qemu"
+	return "hosts of the provider \"" + chosen() + "\" share this machine's kernel: run make e2e-qemu"
 }
 
-func provider() string {
-	if p := os.Getenv("E2E_PROVIDER"); p != "" {
-		return p
-	}
-	return "local"
+// Emulated tells whether a host's processors are emulated: durations then say little, and a great number of anything takes
+// long.
+func Emulated(h Host) bool {
+	e, is := h.(interface{ emulated() bool })
+	return is && e.emulated()
 }
 
 func keep() bool { return os.Getenv("E2E_KEEP") == "1" }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -302,4 +304,29 @@ func (h *localHost) link(ctx context.Context) error {
 	}, "\n")
 	_, err = h.RunInput(ctx, strings.NewReader(batch), "ip", "-batch", "-")
 	return err
+}
+
+// rootTree is the tree that hack/testhost-image.sh made.
+func rootTree(suite string) (string, error) {
+	dir, err := made("testhost", "testhost-image.sh", suite)
+	return filepath.Join(dir, "rootfs"), err
+}
+
+// localMissing lists what the provider "local" lacks for a cluster.
+func localMissing(spec Spec) string {
+	if os.Geteuid() != 0 {
+		return "test hosts are made of namespaces, which needs root: run the tests with sudo"
+	}
+	var missing []string
+	for _, tool := range []string{"ip", "cp"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing = append(missing, tool+" is not installed")
+		}
+	}
+	for _, suite := range suites() {
+		if _, err := rootTree(suite); err != nil {
+			missing = append(missing, err.Error())
+		}
+	}
+	return strings.Join(append(missing, contentsMissing(spec)...), "; ")
 }

@@ -1,15 +1,13 @@
 package host
 
 import (
-	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Top is the folder of the checkout, found upwards from the working directory (a Go test runs in its package's folder).
@@ -29,8 +27,7 @@ func stateDir() string {
 		return dir
 	}
 	dir := filepath.Join(Top(), "build", "e2e")
-	var fs unix.Statfs_t
-	if err := unix.Statfs(Top(), &fs); err == nil && fs.Type == unix.OVERLAYFS_SUPER_MAGIC {
+	if onOverlay(Top()) {
 		dir = "/var/tmp/ovs-container-network-e2e"
 	}
 	return dir
@@ -66,12 +63,6 @@ func made(kind, script, suite string) (string, error) {
 	return dir, nil
 }
 
-// rootTree is the tree that hack/testhost-image.sh made.
-func rootTree(suite string) (string, error) {
-	dir, err := made("testhost", "testhost-image.sh", suite)
-	return filepath.Join(dir, "rootfs"), err
-}
-
 // PluginDir is where `make rootfs` leaves the plugin: config.json and rootfs.
 func PluginDir() string { return filepath.Join(Top(), "build", "plugin") }
 
@@ -98,45 +89,12 @@ func centralImage(suite string) string {
 // imagesOf are what is brought into hosts of a release.
 func imagesOf(suite string) []string { return []string{centralImage(suite), ImageDemo} }
 
-// localMissing lists what the provider "local" lacks for a cluster.
-func localMissing(spec Spec) string {
-	if os.Geteuid() != 0 {
-		return "test hosts are made of namespaces, which needs root: run the tests with sudo"
-	}
-	var missing []string
-	for _, tool := range []string{"ip", "cp"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing = append(missing, tool+" is not installed")
-		}
-	}
-	for _, suite := range suites() {
-		if _, err := rootTree(suite); err != nil {
-			missing = append(missing, err.Error())
-		}
-	}
-	return strings.Join(append(missing, contentsMissing(spec)...), "; ")
+func cacheDir() string { return filepath.Join(stateDir(), "cache") }
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])[:12]
 }
 
-// contentsMissing lists what is to be brought into hosts and has not been made.
-func contentsMissing(spec Spec) []string {
-	var plugin, images bool
-	for _, o := range spec.Hosts {
-		plugin, images = plugin || o.Plugin, images || o.Images
-	}
-	var missing []string
-	for _, suite := range suites() {
-		how := "make images rootfs"
-		if suite != usualSuite {
-			how = "hack/release.sh " + suite
-		}
-		if _, err := os.Stat(filepath.Join(pluginDir(suite), "config.json")); plugin && err != nil {
-			missing = append(missing, "the plugin is not built: run `"+how+"`")
-		}
-		if images {
-			if _, err := imageIDs(context.Background(), suite); err != nil {
-				missing = append(missing, fmt.Sprintf("%v (run `%s`)", err, how))
-			}
-		}
-	}
-	return missing
-}
+// dockerLog is where the daemon's log is in hosts of all providers.
+const dockerLog = "/var/log/dockerd.log"

@@ -1,33 +1,26 @@
+//go:build linux
+
 package host
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-const (
-	// restoreLimit is for a host that goes on from a saved state, which takes some seconds.
-	restoreLimit = 45 * time.Second
-	// bootLimit is for a whole boot in emulation on a machine that is busy; half a minute is usual.
-	bootLimit = 4 * time.Minute
-	// serviceLimit is for starting or stopping a daemon.
-	serviceLimit = 2 * time.Minute
-)
+// restoreLimit is for a host that goes on from a saved state, which takes some seconds.
+const restoreLimit = 45 * time.Second
 
 // qemuHost is a virtual machine.
 type qemuHost struct {
-	Options Options
+	guest
 	Number  int    // its address on the underlay is 10.99.0.Number
 	Dir     string // its folder on the machine
 	Cluster string
@@ -44,8 +37,14 @@ var (
 	_ Rebooter = (*qemuHost)(nil)
 )
 
-func (h *qemuHost) Name() string    { return h.Options.Name }
+func newQemuHost(o Options, h qemuHost) *qemuHost {
+	h.guest = guest{Options: o, way: &h}
+	return &h
+}
+
 func (h *qemuHost) Address() string { return "10.99.0." + strconv.Itoa(h.Number) }
+
+func (h *qemuHost) emulated() bool { return h.Accel != "kvm" }
 
 // mark is an argument of every process that belongs to the host.
 func (h *qemuHost) mark() string { return markOf(h.Cluster) + h.Name() }
@@ -128,7 +127,7 @@ func (h *qemuHost) begin(ctx context.Context) error {
 	if err := h.identify(ctx); err != nil {
 		return err
 	}
-	if h.Accel != "kvm" && h.Options.Docker && h.Options.Images {
+	if h.emulated() && h.Options.Docker && h.Options.Images {
 		if err := h.warmUp(ctx); err != nil {
 			return err
 		}
@@ -164,41 +163,6 @@ func (h *qemuHost) identify(ctx context.Context) error {
 	return err
 }
 
-func randomID() string {
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails, see crypto/rand
-	return hex.EncodeToString(id)
-}
-
-// setUp brings the host to the state that its options describe. The image starts everything, so some of it is stopped.
-func (h *qemuHost) setUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, serviceLimit)
-	defer cancel()
-	var unwanted []string
-	if !h.Options.Docker {
-		unwanted = append(unwanted, dockerUnits...)
-	}
-	if !h.Options.OVS {
-		unwanted = append(unwanted, ovsUnits...)
-	}
-	if len(unwanted) > 0 {
-		if _, err := h.Run(ctx, append([]string{"systemctl", "disable", "--quiet", "--now"}, unwanted...)...); err != nil {
-			return err
-		}
-	}
-	if h.Options.Bridge {
-		if _, err := h.Run(ctx, "ovs-vsctl", "add-br", "br-int"); err != nil {
-			return err
-		}
-	}
-	if h.Options.Plugin && h.Options.OVS {
-		if _, err := h.Docker(ctx, "plugin", "enable", PluginName); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // up waits until the host has started what it starts at boot, and says so when some of it failed.
 func (h *qemuHost) up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
@@ -207,21 +171,7 @@ func (h *qemuHost) up(ctx context.Context) error {
 		console, _ := os.ReadFile(filepath.Join(h.Dir, "console.log"))
 		return fmt.Errorf("%w; the end of its console: %s", err, tail(string(console), 5))
 	}
-	return h.started(ctx)
-}
-
-func (h *qemuHost) started(ctx context.Context) error {
-	return await(ctx, "the boot of host "+h.Name(), func() error {
-		out, err := h.Run(ctx, "systemctl", "is-system-running", "--wait")
-		switch strings.TrimSpace(out) {
-		case "running":
-			return nil
-		case "degraded":
-			failed, _ := h.Run(ctx, "systemctl", "list-units", "--plain", "--no-legend", "--state=failed")
-			return &endedError{fmt.Errorf("units failed: %s", strings.TrimSpace(failed))}
-		}
-		return fmt.Errorf("it is %q: %w", strings.TrimSpace(out), err)
-	})
+	return h.started(ctx, anyUnit)
 }
 
 // cut takes away what of the host runs on the machine.
@@ -243,8 +193,3 @@ func (h *qemuHost) record() error {
 	}
 	return os.WriteFile(filepath.Join(h.Dir, "host.json"), text, 0o644)
 }
-
-// endedError ends a wait: what is waited for will not come any more.
-type endedError struct{ error }
-
-func (e *endedError) Unwrap() error { return e.error }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -10,14 +12,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 )
-
-// lockLimit is for a lock that another run has while it makes images or uses a cluster of the same name.
-const lockLimit = 15 * time.Minute
 
 // qemuCluster are hosts that are virtual machines.
 type qemuCluster struct {
@@ -28,21 +26,6 @@ type qemuCluster struct {
 }
 
 var _ Cluster = (*qemuCluster)(nil)
-
-// lockFile takes a lock, for the process alone or with others.
-func lockFile(ctx context.Context, path string, shared bool) (*flock.Flock, error) {
-	ctx, cancel := context.WithTimeout(ctx, lockLimit)
-	defer cancel()
-	lock := flock.New(path)
-	take := lock.TryLockContext
-	if shared {
-		take = lock.TryRLockContext
-	}
-	if ok, err := take(ctx, 100*time.Millisecond); !ok {
-		return nil, fmt.Errorf("locking %s: %w", path, err)
-	}
-	return lock, nil
-}
 
 // vmImage is the folder that hack/vm-image.sh made.
 func vmImage(suite string) (string, error) { return made("vm", "vm-image.sh", suite) }
@@ -67,9 +50,6 @@ func qemuMissing(spec Spec) string {
 }
 
 func qemuUp(ctx context.Context, spec Spec) (Cluster, error) {
-	if !clusterName.MatchString(spec.Name) {
-		return nil, fmt.Errorf("naming cluster %q: use lower-case letters and digits", spec.Name)
-	}
 	c := newQemuCluster(spec.Name)
 	if err := os.MkdirAll(stateDir(), 0o755); err != nil {
 		return nil, err
@@ -127,26 +107,6 @@ func (c *qemuCluster) use(ctx context.Context, layers []string) error {
 	return nil
 }
 
-// contents are what the hosts of a cluster find in Docker.
-type contents struct {
-	Suite          string
-	Images, Plugin bool
-}
-
-// contentsOf picks a host's. One without Docker has no use for any, and takes what another has, which saves a layer.
-func contentsOf(spec Spec, o Options) contents {
-	suite := o.Suite
-	if !o.Docker {
-		for _, other := range spec.Hosts {
-			if other.Docker {
-				o = other
-				break
-			}
-		}
-	}
-	return contents{Suite: suite, Images: o.Images, Plugin: o.Plugin}
-}
-
 func (c *qemuCluster) boot(ctx context.Context, spec Spec) error {
 	accel, err := accelerator(ctx)
 	if err != nil {
@@ -166,10 +126,10 @@ func (c *qemuCluster) boot(ctx context.Context, spec Spec) error {
 			return err
 		}
 		used = append(used, layers...)
-		c.hosts = append(c.hosts, &qemuHost{
-			Options: o, Number: i + 1, Dir: filepath.Join(c.dir, o.Name), Cluster: c.name,
+		c.hosts = append(c.hosts, newQemuHost(o, qemuHost{
+			Number: i + 1, Dir: filepath.Join(c.dir, o.Name), Cluster: c.name,
 			Image: image, Accel: accel, Layer: layers[len(layers)-1],
-		})
+		}))
 	}
 	// after all are made, which takes the same locks for itself alone
 	if err := c.use(ctx, used); err != nil {
@@ -209,6 +169,7 @@ func (c *qemuCluster) takeOver(ctx context.Context, spec Spec) error {
 		if err != nil {
 			return err
 		}
+		h.way = &h
 		if !h.Machine.alive() || h.Options != o || h.Layer != layers[len(layers)-1] {
 			return errors.New("host " + o.Name + " does not run, or is of another make")
 		}
@@ -260,11 +221,4 @@ func (c *qemuCluster) Leftovers() []string {
 		left = append(left, fmt.Sprintf("process %d", p.Pid))
 	}
 	return left
-}
-
-// Emulated tells whether a host's processors are emulated: durations then say little, and a great number of anything takes
-// long.
-func Emulated(h Host) bool {
-	q, is := h.(*qemuHost)
-	return is && q.Accel != "kvm"
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package host
 
 import (
@@ -139,10 +141,9 @@ func (l layer) make(ctx context.Context, image, accel, below string) (err error)
 			return err
 		}
 	}
-	h := &qemuHost{
-		Options: Options{Name: "golden", Suite: l.suite, Docker: true, OVS: true}, Number: 253,
-		Dir: filepath.Join(c.dir, "golden"), Cluster: name, Image: image, Accel: accel, Layer: below,
-	}
+	h := newQemuHost(Options{Name: "golden", Suite: l.suite, Docker: true, OVS: true}, qemuHost{
+		Number: 253, Dir: filepath.Join(c.dir, "golden"), Cluster: name, Image: image, Accel: accel, Layer: below,
+	})
 	mon, theirs, err := newMonitor()
 	if err != nil {
 		return err

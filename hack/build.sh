@@ -9,7 +9,8 @@ cd "$root"
 # Git refuses a checkout that belongs to another user, which is what it is under sudo.
 version=${VERSION:-$(git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)}
 mkdir -p "$build"
-CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" -o "$binary" "./cmd/$name" ||
+# GOOS: it runs in Docker, which is on Linux wherever this is.
+CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$version" -o "$binary" "./cmd/$name" ||
 	die "go build failed; the lines above say why (go $(go env GOVERSION), module needs go $(sed -n 's/^go //p' go.mod))"
 give_back "$binary"
 if [ "$(id -u)" -eq 0 ]; then chown --reference="$root" "$build"; fi

@@ -54,6 +54,8 @@ seeds: ## networks, routers and transit networks that come and go at random, 50 
 	@hack/test.sh seeds
 e2e-qemu: images rootfs ## end to end, on virtual machines: kernel datapath, reboots, clocks (sudo)
 	@hack/deps.sh vm && hack/test.sh qemu
+e2e-lima: images rootfs ## end to end, on instances of Lima: a Mac or Linux, without root
+	@hack/test.sh lima
 e2e-versions: images rootfs ## end to end, on hosts of Debian 13, and of Debian 12 and 13 together (sudo)
 	@hack/test.sh versions
 bench: ## benchmarks (BENCH=regexp)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs tests: test.sh unit | integration | qemu | versions | soak | seeds | bench [arguments of go test]
+# Runs tests: test.sh unit | integration | qemu | lima | versions | soak | seeds | bench [arguments of go test]
 #   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
 #   integration   whole Docker hosts in namespaces; needs root
 #   qemu          the suites for virtual machines, which have a kernel of their own; needs root
+#   lima          the same suites, on instances of Lima; as a user, a Mac's or Linux', since Lima refuses root
 #   versions      the basic suite with Debian 13's Docker, OVN and Open vSwitch, and hosts of both Debians together; needs root
 #   soak          half an hour of random steps; E2E_SOAK sets another length, E2E_SEED repeats a run
 #   seeds         50 random walks through what routes, on a bare database; SEEDS sets another number, SEED repeats one
@@ -48,6 +49,18 @@ prepare() {
 
 packages() { go list ./... | grep -v "/$name/e2e\(/\|\$\)"; }
 
+# virtual_suites PROVIDER [arguments of go test]: what hosts with a kernel of their own are for.
+virtual_suites() {
+	export E2E_PROVIDER=$1
+	shift
+	# One suite after the other: an emulated host takes all that the machine has.
+	go test -count=1 -p 1 -timeout "${E2E_TIMEOUT:-60m}" -v "$@" ./e2e/basic ./e2e/reboot
+	# Tags of VLANs, packets that are too long, and flows that are in use are a matter of the kernel too.
+	go test -count=1 -timeout "${E2E_TIMEOUT:-60m}" -v ./e2e/options -args --ginkgo.focus 'a VLAN|the MTU (is that|lets|does)|the set command'
+	# And what goes between hosts.
+	go test -count=1 -timeout "${E2E_TIMEOUT:-60m}" -v ./e2e/hosts -args --ginkgo.focus 'several hosts|traffic between two hosts'
+}
+
 case $kind in
 unit)
 	OVN_SCHEMA_DIR=$(schemas)
@@ -77,12 +90,13 @@ soak)
 qemu)
 	need_root make e2e-qemu
 	prepare vm-image.sh
-	# One suite after the other: an emulated host takes all that the machine has.
-	E2E_PROVIDER=qemu go test -count=1 -p 1 -timeout "${E2E_TIMEOUT:-60m}" -v "$@" ./e2e/basic ./e2e/reboot
-	# Tags of VLANs, packets that are too long, and flows that are in use are a matter of the kernel too.
-	E2E_PROVIDER=qemu go test -count=1 -timeout "${E2E_TIMEOUT:-60m}" -v ./e2e/options -args --ginkgo.focus 'a VLAN|the MTU (is that|lets|does)|the set command'
-	# And what goes between hosts.
-	E2E_PROVIDER=qemu go test -count=1 -timeout "${E2E_TIMEOUT:-60m}" -v ./e2e/hosts -args --ginkgo.focus 'several hosts|traffic between two hosts'
+	virtual_suites qemu "$@"
+	;;
+lima)
+	have limactl || die "limactl is missing; install Lima: https://lima-vm.io/docs/installation/"
+	[ "$(id -u)" -ne 0 ] || die "Lima refuses to run as root; run: make e2e-lima"
+	need_docker
+	virtual_suites lima "$@"
 	;;
 versions)
 	need_root make e2e-versions
@@ -104,5 +118,5 @@ bench)
 	mapfile -t list < <(packages)
 	go test -run '^$' -bench "${BENCH:-.}" -benchmem "$@" "${list[@]}"
 	;;
-*) die "usage: hack/test.sh unit|integration|qemu|versions|soak|seeds|bench [arguments of go test]" ;;
+*) die "usage: hack/test.sh unit|integration|qemu|lima|versions|soak|seeds|bench [arguments of go test]" ;;
 esac

@@ -52,6 +52,19 @@ func imageIDs(ctx context.Context, suite string) ([]string, error) {
 	return strings.Fields(string(out)), nil
 }
 
+// bringImages brings images of the machine's Docker, the only place they are built in, into a virtual machine's.
+func bringImages(ctx context.Context, h interface {
+	Host
+	feed(ctx context.Context, from *exec.Cmd, argv ...string) error
+}, suite string,
+) error {
+	save := exec.CommandContext(ctx, "docker", append([]string{"save"}, imagesOf(suite)...)...)
+	if err := h.feed(ctx, save, "docker", "load"); err != nil {
+		return err
+	}
+	return nameCentral(ctx, h, suite)
+}
+
 // bringPlugin makes the plugin in a host's Docker from the folder that `make rootfs` made.
 func bringPlugin(ctx context.Context, h Host, suite string) error {
 	const dir = "/var/tmp/plugin"

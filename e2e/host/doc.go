@@ -19,13 +19,24 @@
 // machine's loopback, and commands go over ssh. A command that is ended by its context may go on in the host. What a
 // host's Options do not ask for is stopped and disabled, but installed.
 //
+// The provider "lima" makes each host an instance of Lima, on a developer's machine, a Mac or Linux, and without root,
+// which Lima refuses. Its disk is Debian's own cloud image, and hack/lima/ says what is installed on it, once: hosts
+// are clones of that instance. They reach each other on Lima's network user-v2, which is one for all instances of the
+// user and leads to the internet. Needed are Lima 2, Go, ssh, tar and a Docker with Linux containers of the machine's
+// own architecture, in which the images are and which `docker` reaches; that may be Docker Desktop, or an instance of
+// Lima made from its template "docker". Tests and hosts are otherwise the same as with QEMU. What they are given (make
+// images rootfs) is made by scripts that want GNU's tools, bash 5 and flock, which on a Mac come from Homebrew and must
+// be first in PATH; build/plugin and the images may as well be made on Linux and brought over.
+//
 // Environment:
 //
-//	E2E_PROVIDER  local (default) or qemu
+//	E2E_PROVIDER  local (default), qemu or lima
 //	E2E_KEEP      1: leave the cluster running at the end, and take over the one that runs
 //	E2E_DIR       folder of the hosts' file systems (default build/e2e in the checkout)
 //	E2E_SUITE     Debian release the hosts run (default bookworm); of several, by commas, each host the next
 //	              one. Others than bookworm: hack/release.sh and, for virtual machines, hack/vm-image.sh
+//	E2E_TEMPLATE  Lima's template for the hosts (default hack/lima/SUITE.yaml), such as one with images of another mirror,
+//	              and with hack/lima/host.yaml as its base
 //	E2E_CGROUP    v2: give the hosts a pure version 2 hierarchy where the machine has both
 //	CI            set: what is missing fails a suite instead of skipping it
 package host

@@ -212,3 +212,20 @@ func (g *guest) StopOVS(ctx context.Context) error {
 	defer cancel()
 	return g.service(ctx, ovsUnits, "stop")
 }
+
+// warmUp runs OVN central once, so that what it takes to run containers is in the memory that may be saved, and, in an
+// emulated host, that its programs are translated. Otherwise the first network could take longer than Docker waits for a plugin.
+func (g *guest) warmUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, serviceLimit)
+	defer cancel()
+	const name = "warm-up"
+	if _, err := g.Docker(ctx, "run", "-d", "--name", name, ImageCentral); err != nil {
+		return err
+	}
+	err := await(ctx, "OVN central on "+g.Name(), func() error {
+		_, err := g.Docker(ctx, "exec", name, "ovn-nbctl", "show")
+		return err
+	})
+	_, rerr := g.Docker(ctx, "rm", "-f", "-v", name)
+	return errors.Join(err, rerr)
+}

@@ -183,7 +183,7 @@ func NoKernel() string {
 	if providers()[chosen()].kernel {
 		return ""
 	}
-	return "hosts of the provider \"" + chosen() + "\" share this machine's kernel: run make e2e-qemu"
+	return "hosts of the provider \"" + chosen() + "\" share this machine's kernel: run make e2e-qemu or make e2e-lima"
 }
 
 // Emulated tells whether a host's processors are emulated: durations then say little, and a great number of anything takes

@@ -6,6 +6,7 @@ func providers() map[string]provider {
 	return map[string]provider{
 		"local": {up: localUp, missing: localMissing},
 		"qemu":  {up: qemuUp, missing: qemuMissing, kernel: true},
+		"lima":  {up: limaUp, missing: limaMissing, kernel: true},
 	}
 }
 

@@ -101,11 +101,7 @@ func (k layerKeys) layers() []layer {
 	add("", "", func(context.Context, *qemuHost) error { return nil })
 	if k.Images != "" {
 		add("images-", k.Images, func(ctx context.Context, h *qemuHost) error {
-			save := exec.CommandContext(ctx, "docker", append([]string{"save"}, imagesOf(k.Suite)...)...)
-			if err := h.feed(ctx, save, "docker", "load"); err != nil {
-				return err
-			}
-			if err := nameCentral(ctx, h, k.Suite); err != nil {
+			if err := bringImages(ctx, h, k.Suite); err != nil {
 				return err
 			}
 			return h.warmUp(ctx)
@@ -188,23 +184,6 @@ func (l layer) start(ctx context.Context, h *qemuHost, mon *os.File) error {
 		return err
 	}
 	return h.answers(ctx)
-}
-
-// warmUp runs OVN central once, so that what it takes to run containers is in the memory that is saved, and, in an emulated
-// host, that its programs are translated. Otherwise the first network could take longer than Docker waits for a plugin.
-func (h *qemuHost) warmUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, serviceLimit)
-	defer cancel()
-	const name = "warm-up"
-	if _, err := h.Docker(ctx, "run", "-d", "--name", name, ImageCentral); err != nil {
-		return err
-	}
-	err := await(ctx, "OVN central on "+h.Name(), func() error {
-		_, err := h.Docker(ctx, "exec", name, "ovn-nbctl", "show")
-		return err
-	})
-	_, rerr := h.Docker(ctx, "rm", "-f", "-v", name)
-	return errors.Join(err, rerr)
 }
 
 // saveHost writes the running host's state beside its disk, and ends it.

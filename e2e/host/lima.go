@@ -71,7 +71,7 @@ func (h *limaHost) ssh(ctx context.Context, options []string, command ...string)
 // connect has no pipe to the client: one that begins the shared connection goes on in the background, and keeps it open.
 func (h *limaHost) connect(ctx context.Context) error {
 	return await(ctx, "ssh to host "+h.Name(), func() error {
-		_ = h.ssh(ctx, []string{"-O", "exit"}).Run() // there may be none
+		instance{Hostname: h.Alias, SSHConfigFile: h.Config}.disconnect(ctx)
 		if err := h.ssh(ctx, nil, "exec true").Run(); err != nil {
 			return fmt.Errorf("it does not answer: %w", err)
 		}
@@ -171,6 +171,7 @@ func (h *limaHost) PowerOff(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	i.disconnect(ctx)
 	if _, err := limactl(ctx, "stop", "--force", h.Instance); err != nil {
 		return fmt.Errorf("powering off host %s: %w", h.Name(), err)
 	}

@@ -99,6 +99,10 @@ func makeBase(ctx context.Context, suite, name string) error {
 	if err := h.answers(ctx); err != nil {
 		return err
 	}
+	// Lima presses the power button, and cuts the power when that takes too long
+	if _, err := h.Run(ctx, "sync"); err != nil {
+		return err
+	}
 	_, err = limactl(ctx, "stop", name)
 	return err
 }

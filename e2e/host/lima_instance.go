@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ const instanceRunning = "Running"
 // limactl runs a command of Lima, which tells what it does on its standard error.
 func limactl(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "limactl", append([]string{"--tty=false"}, args...)...)
+	// Minutes that Lima's network waits for a host to ask for an address. An emulated one may need more than its two.
+	cmd.Env = append([]string{"LIMA_USERNET_RESOLVE_IP_ADDRESS_TIMEOUT=10"}, os.Environ()...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = 2 * time.Second // what it leaves running may hold its output
@@ -85,10 +88,17 @@ func instanceOf(ctx context.Context, name string) (instance, error) {
 func deleteInstances(ctx context.Context, list []instance) error {
 	var failed []error
 	for _, i := range list {
+		i.disconnect(ctx)
 		_, err := limactl(ctx, "delete", "--force", i.Name)
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
+}
+
+// disconnect ends the connection that commands share, if there is one. Lima's network keeps it open when the machine at its
+// other end has been killed, and removes the socket by which it could be ended.
+func (i instance) disconnect(ctx context.Context) {
+	_ = exec.CommandContext(ctx, "ssh", "-F", i.SSHConfigFile, "-O", "exit", i.Hostname).Run()
 }
 
 // instancePrefix begins the names of all instances of this checkout: Lima has one list of them for the user.

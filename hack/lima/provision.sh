@@ -27,6 +27,7 @@ fi
 
 # A clone is told its name once; cloud-init would give it the instance's at each start.
 printf 'preserve_hostname: true\nmanage_etc_hosts: false\n' >/etc/cloud/cloud.cfg.d/99-testhost.cfg
+printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$(hostname)" >/etc/hosts # sudo and Open vSwitch would wait for a name server
 
 # One connection carries all commands, many at once.
 printf 'UseDNS no\nMaxSessions 200\nMaxStartups 200\n' >/etc/ssh/sshd_config.d/testhost.conf

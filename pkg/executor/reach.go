@@ -36,7 +36,8 @@ func (e *Executor) Reach(ctx context.Context, from, to netip.AddrPort, size int)
 
 // refused sends an empty datagram, which tunnels drop, and returns why it was refused; "" if
 // nobody said so. A host that is just off refuses nothing: of what comes back for one of
-// those, the kernel tells a connected socket nothing (udp(7)).
+// those, the kernel tells a connected socket nothing (udp(7)). Nor does one where nobody
+// listens: the kernel's datapath does with its first tunnel, and that may be the one to here.
 func refused(ctx context.Context, from, to netip.AddrPort) string {
 	d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(from)}
 	conn, err := d.DialContext(ctx, "udp", to.String())
@@ -48,7 +49,7 @@ func refused(ctx context.Context, from, to netip.AddrPort) string {
 			_, err = conn.Read(make([]byte, 1))
 		}
 	}
-	for _, refusal := range []unix.Errno{unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPERM, unix.EACCES, unix.ENOPROTOOPT} {
+	for _, refusal := range []unix.Errno{unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPERM, unix.EACCES} {
 		if errors.Is(err, refusal) {
 			return refusal.Error()
 		}

@@ -9,21 +9,10 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/joined"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
-
-// listens are the addresses, with ports, that a host listens at for TCP, but those of loopback.
-func listens(ctx context.Context, l *lab.Lab) []string {
-	GinkgoHelper()
-	var all []string
-	for _, line := range l.Lines(ctx, "ss", "-Htln") {
-		if f := strings.Fields(line); len(f) > 3 && !strings.HasPrefix(f[3], "127.") && !strings.HasPrefix(f[3], "[::1]") {
-			all = append(all, f[3])
-		}
-	}
-	return all
-}
 
 // carries has one container send 10 MB to another one, which must be what arrives.
 func carries(ctx context.Context, from *lab.Lab, server string, to *lab.Lab, client, address string) {
@@ -41,15 +30,17 @@ var _ = Describe("several hosts", Ordered, func() {
 	}
 
 	BeforeAll(func(ctx SpecContext) {
-		set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH=")
-		lab.Soon(ctx, func(g Gomega) { g.Expect(listens(ctx, hosts[0])).NotTo(ContainElement(hosts[0].Address() + ":6641")) })
+		joined.Set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH=")
+		lab.Soon(ctx, func(g Gomega) {
+			g.Expect(joined.Listens(ctx, hosts[0])).NotTo(ContainElement(hosts[0].Address() + ":6641"))
+		})
 	}, suite.Hang)
 
 	It("are offered nothing by a host that has OVN central and was not told to", func(ctx SpecContext) {
-		before := listens(ctx, hosts[0])
-		network(ctx, hosts[0], "app", "10.0.0.0/24")
+		before := joined.Listens(ctx, hosts[0])
+		hosts.Network(ctx, hosts[0], "app", "10.0.0.0/24")
 		hosts[0].Container(ctx, at(0), "app")
-		Expect(listens(ctx, hosts[0])).To(Equal(before))
+		Expect(joined.Listens(ctx, hosts[0])).To(Equal(before))
 		for _, port := range []string{"6641", "6642"} {
 			_, err := hosts[1].Run(ctx, "ovsdb-client", "--timeout=3", "list-dbs", "tcp:"+hosts[0].Address()+":"+port)
 			Expect(err).To(HaveOccurred())
@@ -59,12 +50,12 @@ var _ = Describe("several hosts", Ordered, func() {
 	}, suite.Hang)
 
 	It("get a certificate each, and no word without one", func(ctx SpecContext) {
-		before := listens(ctx, hosts[0])
-		set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH="+hosts[0].Address())
+		before := joined.Listens(ctx, hosts[0])
+		joined.Set(ctx, hosts[0], "PLUGIN_CENTRAL_PUBLISH="+hosts[0].Address())
 		for i, l := range hosts[1:] {
-			Expect(join(ctx, l, invite(ctx, fmt.Sprint("h", i+2)))).To(ContainSubstring("--opt ovn.nb_connection=ssl:" + hosts[0].Address() + ":6641"))
+			Expect(hosts.Join(ctx, l, hosts.Invite(ctx, fmt.Sprint("h", i+2)))).To(ContainSubstring("--opt ovn.nb_connection=ssl:" + hosts[0].Address() + ":6641"))
 		}
-		Expect(listens(ctx, hosts[0])).To(ConsistOf(append(before, hosts[0].Address()+":6641", hosts[0].Address()+":6642")))
+		Expect(joined.Listens(ctx, hosts[0])).To(ConsistOf(append(before, hosts[0].Address()+":6641", hosts[0].Address()+":6642")))
 		for _, port := range []string{"6641", "6642"} {
 			for _, server := range []string{"tcp:", "ssl:"} {
 				_, err := hosts[1].Run(ctx, "ovsdb-client", "--timeout=3", "list-dbs", server+hosts[0].Address()+":"+port)
@@ -74,18 +65,18 @@ var _ = Describe("several hosts", Ordered, func() {
 	}, suite.Hang)
 
 	It("refuse what is no invitation, and connections without one", func(ctx SpecContext) {
-		_, err := join(ctx, hosts[far()], "hello")
+		_, err := hosts.Join(ctx, hosts[hosts.Far()], "hello")
 		Expect(err).To(MatchError(ContainSubstring("this is not an invitation")))
-		_, err = join(ctx, hosts[far()], strings.Replace(invite(ctx, "h9"), hosts[0].Address()+":6641", hosts[far()].Address()+":6641", 1))
-		Expect(err).To(MatchError(ContainSubstring("TLS with " + hosts[far()].Address() + ":6641")))
-		nb, sb := connections(hosts[1])
+		_, err = hosts.Join(ctx, hosts[hosts.Far()], strings.Replace(hosts.Invite(ctx, "h9"), hosts[0].Address()+":6641", hosts[hosts.Far()].Address()+":6641", 1))
+		Expect(err).To(MatchError(ContainSubstring("TLS with " + hosts[hosts.Far()].Address() + ":6641")))
+		nb, sb := hosts.Connections(hosts[1])
 		Expect(hosts[0].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb}.Args()...)).
 			To(ContainSubstring("takes certificates, and this host has none"))
 	}, suite.Hang)
 
 	It("are one network, over geneve", func(ctx SpecContext) {
 		for _, l := range hosts[1:] {
-			network(ctx, l, "app", "10.0.0.0/24")
+			hosts.Network(ctx, l, "app", "10.0.0.0/24")
 		}
 		hosts[0].MustDocker(ctx, "rm", "-f", at(0))
 		for i, l := range hosts {
@@ -98,61 +89,61 @@ var _ = Describe("several hosts", Ordered, func() {
 			seen[address(ctx, i, "app")] = true
 			for j, l := range hosts {
 				if i != j {
-					reaches(ctx, l, at(j), address(ctx, i, "app"))
+					joined.Reaches(ctx, l, at(j), address(ctx, i, "app"))
 				}
 			}
 		}
 		Expect(seen).To(HaveLen(len(hosts)), "addresses")
-		carries(ctx, hosts[near()], at(near()), hosts[far()], at(far()), address(ctx, near(), "app"))
-		carries(ctx, hosts[far()], at(far()), hosts[0], at(0), address(ctx, far(), "app"))
+		carries(ctx, hosts[hosts.Near()], at(hosts.Near()), hosts[hosts.Far()], at(hosts.Far()), address(ctx, hosts.Near(), "app"))
+		carries(ctx, hosts[hosts.Far()], at(hosts.Far()), hosts[0], at(0), address(ctx, hosts.Far(), "app"))
 	}, suite.Hang)
 
 	It("refuse a host that would take another one's place", func(ctx SpecContext) {
-		nb, sb := connections(hosts[far()])
+		nb, sb := hosts.Connections(hosts[hosts.Far()])
 		attempt := func(options ...string) string {
-			return hosts[far()].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
+			return hosts[hosts.Far()].NetworkError(ctx, lab.Net{Name: "wrong", Subnet: "10.9.0.0/24", Switch: "ls-wrong", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
 		}
-		hosts[far()].RemoveContainers(ctx)
-		hosts[far()].RemoveNetworks(ctx)
-		before := hosts[far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")
-		Expect(attempt("ovn.encap_ip=" + hosts[near()].Address())).To(ContainSubstring(fmt.Sprintf("tunnels to %s end at host %q", hosts[near()].Address(), hosts[near()].Name())))
-		Expect(hosts[far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")).To(Equal(before))
+		hosts[hosts.Far()].RemoveContainers(ctx)
+		hosts[hosts.Far()].RemoveNetworks(ctx)
+		before := hosts[hosts.Far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")
+		Expect(attempt("ovn.encap_ip=" + hosts[hosts.Near()].Address())).To(ContainSubstring(fmt.Sprintf("tunnels to %s end at host %q", hosts[hosts.Near()].Address(), hosts[hosts.Near()].Name())))
+		Expect(hosts[hosts.Far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids")).To(Equal(before))
 
-		hosts[far()].MustDocker(ctx, "stop", "-t", "5", "ovn-controller") // it would begin to take the other one's ports
-		mine := hosts[far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id")
-		hosts[far()].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+hosts[near()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id"))
+		hosts[hosts.Far()].MustDocker(ctx, "stop", "-t", "5", "ovn-controller") // it would begin to take the other one's ports
+		mine := hosts[hosts.Far()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id")
+		hosts[hosts.Far()].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+hosts[hosts.Near()].Must(ctx, "ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id"))
 		DeferCleanup(func(ctx SpecContext) {
-			hosts[far()].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+mine)
-			hosts[far()].MustDocker(ctx, "start", "ovn-controller")
+			hosts[hosts.Far()].Must(ctx, "ovs-vsctl", "set", "Open_vSwitch", ".", "external_ids:system-id="+mine)
+			hosts[hosts.Far()].MustDocker(ctx, "start", "ovn-controller")
 		})
-		Expect(attempt()).To(ContainSubstring(`of this host's Open vSwitch is that of host "` + hosts[near()].Name() + `" too`))
+		Expect(attempt()).To(ContainSubstring(`of this host's Open vSwitch is that of host "` + hosts[hosts.Near()].Name() + `" too`))
 	}, suite.Hang)
 
 	It("keep a network that one of them removes", func(ctx SpecContext) {
-		reaches(ctx, hosts[near()], at(near()), address(ctx, 0, "app"))
-		network(ctx, hosts[far()], "app", "10.0.0.0/24")
-		hosts[far()].Container(ctx, at(far()), "app")
-		reaches(ctx, hosts[far()], at(far()), address(ctx, 0, "app"))
-		_, err := hosts[far()].Docker(ctx, "run", "--rm", "--network", "app", "--ip", address(ctx, 0, "app"), host.ImageDemo, "true")
+		joined.Reaches(ctx, hosts[hosts.Near()], at(hosts.Near()), address(ctx, 0, "app"))
+		hosts.Network(ctx, hosts[hosts.Far()], "app", "10.0.0.0/24")
+		hosts[hosts.Far()].Container(ctx, at(hosts.Far()), "app")
+		joined.Reaches(ctx, hosts[hosts.Far()], at(hosts.Far()), address(ctx, 0, "app"))
+		_, err := hosts[hosts.Far()].Docker(ctx, "run", "--rm", "--network", "app", "--ip", address(ctx, 0, "app"), host.ImageDemo, "true")
 		Expect(err).To(MatchError(ContainSubstring("is in use on logical switch")))
 	}, suite.Hang)
 
 	It("are one network, over vxlan", func(ctx SpecContext) {
-		clean(ctx)
+		hosts.Clean(ctx)
 		for i, l := range hosts {
-			network(ctx, l, "wide", "10.1.0.0/24", "ovn.encap=vxlan")
+			hosts.Network(ctx, l, "wide", "10.1.0.0/24", "ovn.encap=vxlan")
 			l.Container(ctx, at(i), "wide")
 			Expect(l.Exec(ctx, at(i), "cat", "/sys/class/net/eth0/mtu")).To(Equal("1450"))
 		}
 		for i := range hosts {
 			for j, l := range hosts {
 				if i != j {
-					reaches(ctx, l, at(j), address(ctx, i, "wide"))
+					joined.Reaches(ctx, l, at(j), address(ctx, i, "wide"))
 				}
 			}
 		}
-		carries(ctx, hosts[near()], at(near()), hosts[far()], at(far()), address(ctx, near(), "wide"))
-		carries(ctx, hosts[far()], at(far()), hosts[0], at(0), address(ctx, far(), "wide"))
-		clean(ctx)
+		carries(ctx, hosts[hosts.Near()], at(hosts.Near()), hosts[hosts.Far()], at(hosts.Far()), address(ctx, hosts.Near(), "wide"))
+		carries(ctx, hosts[hosts.Far()], at(hosts.Far()), hosts[0], at(0), address(ctx, hosts.Far(), "wide"))
+		hosts.Clean(ctx)
 	}, suite.Hang)
 })

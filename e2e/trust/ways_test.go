@@ -1,4 +1,4 @@
-package hosts_test
+package trust_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/joined"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
@@ -26,7 +27,7 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 	// attempt has the second host make the network, which must fail, and leave nothing there.
 	attempt := func(ctx context.Context, options ...string) string {
 		GinkgoHelper()
-		nb, sb := connections(hosts[1])
+		nb, sb := hosts.Connections(hosts[1])
 		said := hosts[1].NetworkError(ctx, lab.Net{Name: "ways", Subnet: "10.3.0.0/24", Switch: "ls-ways", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
 		Expect(hosts[1].Records(ctx)).To(BeEmpty())
 		return said
@@ -44,12 +45,12 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 	}
 
 	BeforeAll(func(ctx SpecContext) {
-		share(ctx)
-		network(ctx, hosts[0], "ways", "10.3.0.0/24")
+		hosts.Share(ctx)
+		hosts.Network(ctx, hosts[0], "ways", "10.3.0.0/24")
 		hosts[0].Container(ctx, "w1", "ways")
 	}, suite.Hang)
 
-	AfterAll(func(ctx SpecContext) { clean(ctx) }, suite.Hang)
+	AfterAll(func(ctx SpecContext) { hosts.Clean(ctx) }, suite.Hang)
 
 	It("is refused where tunnels to them are", func(ctx SpecContext) {
 		refuse(ctx, "-I")
@@ -60,10 +61,10 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 	It("is made where only pings are refused", func(ctx SpecContext) {
 		deaf(ctx, "-I")
 		DeferCleanup(deaf, "-D")
-		network(ctx, hosts[1], "ways", "10.3.0.0/24")
+		hosts.Network(ctx, hosts[1], "ways", "10.3.0.0/24")
 		Expect(hosts[1].Command(ctx, "hosts")).To(MatchRegexp(`(?m)^h1 +` + hosts[0].Address() + ` +geneve +no answer`))
 		hosts[1].Container(ctx, "w2", "ways")
-		reaches(ctx, hosts[1], "w2", hosts[0].AddressOf(ctx, "w1", "ways"))
+		joined.Reaches(ctx, hosts[1], "w2", hosts[0].AddressOf(ctx, "w1", "ways"))
 		hosts[1].MustDocker(ctx, "rm", "-f", "w2")
 		hosts[1].MustDocker(ctx, "network", "rm", "ways")
 	}, suite.Hang)
@@ -76,12 +77,12 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 		narrow(ctx, "add")
 		DeferCleanup(narrow, "del")
 		Expect(attempt(ctx)).To(ContainSubstring("takes packets of 1400 bytes, and those of this network are as long as 1500 in geneve: use mtu=1342"))
-		network(ctx, hosts[1], "ways", "10.3.0.0/24", "mtu=1342")
+		hosts.Network(ctx, hosts[1], "ways", "10.3.0.0/24", "mtu=1342")
 		hosts[1].MustDocker(ctx, "network", "rm", "ways")
 	}, suite.Hang)
 
 	It("is made where some of them are reached, and the hosts command tells which", func(ctx SpecContext) {
-		network(ctx, hosts[2], "ways", "10.3.0.0/24")
+		hosts.Network(ctx, hosts[2], "ways", "10.3.0.0/24")
 		hosts[2].Container(ctx, "w3", "ways")
 		refuse(ctx, "-I")
 		refused := true
@@ -90,7 +91,7 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 				refuse(ctx, "-D")
 			}
 		})
-		network(ctx, hosts[1], "ways", "10.3.0.0/24")
+		hosts.Network(ctx, hosts[1], "ways", "10.3.0.0/24")
 		line := func(i int, way string) string {
 			return fmt.Sprintf(`(?m)^h%d +%s +geneve +%s`, i+1, hosts[i].Address(), way)
 		}
@@ -124,7 +125,7 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 			defer close(made)
 			for i := range many {
 				name := fmt.Sprint("made", i)
-				network(ctx, hosts[1], name, fmt.Sprintf("10.4.%d.0/24", i), "ovn.router=lr-ways")
+				hosts.Network(ctx, hosts[1], name, fmt.Sprintf("10.4.%d.0/24", i), "ovn.router=lr-ways")
 				hosts[1].Container(ctx, name, "ways")
 				hosts[1].MustDocker(ctx, "network", "connect", name, name)
 				if i%2 == 1 {
@@ -135,8 +136,8 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 		}()
 		for i := 0; i < many; i += 2 {
 			name := fmt.Sprint("made", i)
-			reaches(ctx, hosts[2], "w3", hosts[1].AddressOf(ctx, name, "ways"))
-			reaches(ctx, hosts[1], name, hosts[2].AddressOf(ctx, "w3", "ways"))
+			joined.Reaches(ctx, hosts[2], "w3", hosts[1].AddressOf(ctx, name, "ways"))
+			joined.Reaches(ctx, hosts[1], name, hosts[2].AddressOf(ctx, "w3", "ways"))
 		}
 		ports := func(name string) int {
 			return len(strings.Split(hosts[0].NBCtl(ctx, "--bare", "get", "Logical_Switch", name, "ports"), ","))

@@ -1,4 +1,4 @@
-package hosts_test
+package trust_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/ovs-container-lab/ovs-container-network/e2e/host"
+	"github.com/ovs-container-lab/ovs-container-network/e2e/joined"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
@@ -33,7 +34,9 @@ func startCluster(ctx context.Context) {
 	for i, l := range hosts {
 		for _, c := range clustered {
 			args := []string{
-				"run", "-d", "--name", "cluster-" + c.db, "--network", "host", "--entrypoint", "/usr/share/ovn/scripts/ovn-ctl", host.ImageCentral,
+				"run", "-d", "--name", "cluster-" + c.db, "--network", "host", "--entrypoint", "sh", host.ImageCentral,
+				// ovn-ctl takes any process with the number of one that was killed for that one, and starts nothing.
+				"-c", `rm -f /var/run/ovn/*.pid; exec /usr/share/ovn/scripts/ovn-ctl "$@"`, "sh",
 				"--db-" + c.db + "-addr=" + l.Address(), "--db-" + c.db + "-port=" + c.port, "--db-" + c.db + "-create-insecure-remote=yes",
 				"--db-" + c.db + "-cluster-local-addr=" + l.Address(), "--db-" + c.db + "-cluster-local-port=" + c.raft,
 			}
@@ -95,9 +98,13 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 			l.RemoveNetworks(ctx)
 		}
 		for _, l := range hosts {
-			l.MustDocker(ctx, append([]string{"rm", "-f", "-v"}, "cluster-nb", "cluster-sb", "cluster-northd")...)
-			Expect(l.Records(ctx)).To(BeEmpty())
-			Expect(l.LinksOwned(ctx)).To(BeEmpty())
+			lab.Soon(ctx, func(g Gomega) {
+				g.Expect(l.Records(ctx)).To(BeEmpty())
+				g.Expect(l.LinksOwned(ctx)).To(BeEmpty())
+			})
+		}
+		for _, l := range hosts {
+			l.MustDocker(ctx, "rm", "-f", "-v", "cluster-nb", "cluster-sb", "cluster-northd")
 		}
 	}, suite.Hang)
 
@@ -105,7 +112,7 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 		for i := range hosts {
 			for j, l := range hosts {
 				if i != j {
-					reaches(ctx, l, at(j), hosts[i].AddressOf(ctx, at(i), "cluster"))
+					joined.Reaches(ctx, l, at(j), hosts[i].AddressOf(ctx, at(i), "cluster"))
 				}
 			}
 		}
@@ -122,13 +129,12 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 			}
 			time.Sleep(5 * time.Second)
 			Expect(traffic.Ends(ctx).Lost).To(BeZero())
-			began := time.Now()
 			for i, l := range hosts {
-				name := fmt.Sprintf("after%d-%d", round, i+1)
+				name, began := fmt.Sprintf("after%d-%d", round, i+1), time.Now()
 				l.Container(ctx, name, "cluster")
-				reaches(ctx, l, name, to)
+				joined.Reaches(ctx, l, name, to)
+				GinkgoWriter.Printf("a container on h%d, after the leaders %v were killed: %s\n", i+1, gone, time.Since(began).Round(time.Millisecond))
 			}
-			GinkgoWriter.Printf("three containers after the leaders of %v were killed: %s\n", gone, time.Since(began).Round(time.Millisecond))
 			for db, i := range gone {
 				hosts[i].MustDocker(ctx, "start", "cluster-"+db)
 				lab.Soon(ctx, func(g Gomega) { g.Expect(role(ctx, hosts[i], db)).To(MatchRegexp("follower|leader")) })
@@ -152,6 +158,6 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 		for _, l := range hosts[:2] {
 			l.MustDocker(ctx, "start", "cluster-nb")
 		}
-		reaches(ctx, hosts[2], "meanwhile", hosts[1].AddressOf(ctx, at(1), "cluster"))
+		joined.Reaches(ctx, hosts[2], "meanwhile", hosts[1].AddressOf(ctx, at(1), "cluster"))
 	}, suite.Hang)
 })

@@ -92,7 +92,7 @@ func (r *Records) Among(ctx context.Context, n *topology.Network, look HostLook,
 	case a.err != nil && first:
 		return nil, a.err
 	case a.err != nil || !first && len(a.with) == 0:
-		return nil, nil // the host has its place, and a network can be had without that database
+		return nil, nil //nolint:nilerr // the host has its place, and a network can be had without that database
 	}
 	want, err := r.wanted(ctx, n)
 	if err != nil {

@@ -175,8 +175,12 @@ func TestTwoAuthorities(t *testing.T) {
 		at   string
 		ok   bool
 	}{
-		{"one of before, meanwhile", before, rotating, true}, {"one of meanwhile, meanwhile", meanwhile, rotating, true}, {"one of after, meanwhile", after, rotating, false},
-		{"one of before, after", before, done, false}, {"one of meanwhile, after", meanwhile, done, true}, {"one of after, after", after, done, true},
+		{"one of before, meanwhile", before, rotating, true},
+		{"one of meanwhile, meanwhile", meanwhile, rotating, true},
+		{"one of after, meanwhile", after, rotating, false},
+		{"one of before, after", before, done, false},
+		{"one of meanwhile, after", meanwhile, done, true},
+		{"one of after, after", after, done, true},
 	} {
 		if err := c.who.Greet(t.Context(), []string{c.at}); (err == nil) != c.ok {
 			t.Errorf("%s: says %v", c.name, err)

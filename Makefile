@@ -42,7 +42,7 @@ logs: ## the plugin's log lines (FOLLOW=1 goes on)
 dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (sudo)
 	@hack/dev-run.sh
 
-.PHONY: test test-unit test-integration soak seeds e2e-qemu e2e-versions bench lint deps
+.PHONY: test test-unit test-integration soak seeds e2e-qemu e2e-lima e2e-versions e2e-many bench lint deps
 test: deps images test-unit test-integration ## all tests, and what they need (sudo)
 test-unit: ## unit and contract tests (any user)
 	@hack/test.sh unit
@@ -58,6 +58,8 @@ e2e-lima: images rootfs ## end to end, on instances of Lima: a Mac or Linux, wit
 	@hack/test.sh lima
 e2e-versions: images rootfs ## end to end, on hosts of Debian 13, and of Debian 12 and 13 together (sudo)
 	@hack/test.sh versions
+e2e-many: rootfs ## the plugins of ten hosts with one OVN, and 200 containers that are played (sudo)
+	@hack/test.sh many
 bench: ## benchmarks (BENCH=regexp)
 	@hack/test.sh bench
 lint: ## shellcheck and golangci-lint

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs tests: test.sh unit | integration | qemu | lima | versions | soak | seeds | bench [arguments of go test]
+# Runs tests: test.sh unit | integration | qemu | lima | versions | soak | many | seeds | bench [arguments of go test]
 #   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
 #   integration   whole Docker hosts in namespaces; needs root
 #   qemu          the suites for virtual machines, which have a kernel of their own; needs root
 #   lima          the same suites, on instances of Lima; as a user, a Mac's or Linux', since Lima refuses root
 #   versions      the basic suite with Debian 13's Docker, OVN and Open vSwitch, and hosts of both Debians together; needs root
 #   soak          half an hour of random steps; E2E_SOAK sets another length, E2E_SEED repeats a run
+#   many          the plugins of ten hosts with one OVN, and 200 containers that are played; needs root
 #   seeds         50 random walks through what routes, on a bare database; SEEDS sets another number, SEED repeats one
 #   bench         the benchmarks of the packages
 
@@ -107,6 +108,11 @@ versions)
 		E2E_SUITE=$suites go test -count=1 -timeout "${E2E_TIMEOUT:-40m}" -v "$@" ./e2e/hosts -args --ginkgo.skip 'OVN central that is a cluster'
 	done
 	;;
+many)
+	need_root make e2e-many
+	prepare testhost-image.sh
+	E2E_MANY=1 go test -count=1 -timeout 30m -v "$@" ./e2e/many
+	;;
 seeds)
 	OVN_SCHEMA_DIR=$(schemas)
 	[ -z "$OVN_SCHEMA_DIR" ] || export OVN_SCHEMA_DIR
@@ -118,5 +124,5 @@ bench)
 	mapfile -t list < <(packages)
 	go test -run '^$' -bench "${BENCH:-.}" -benchmem "$@" "${list[@]}"
 	;;
-*) die "usage: hack/test.sh unit|integration|qemu|lima|versions|soak|seeds|bench [arguments of go test]" ;;
+*) die "usage: hack/test.sh unit|integration|qemu|lima|versions|soak|many|seeds|bench [arguments of go test]" ;;
 esac

@@ -38,6 +38,7 @@ func startCluster(ctx context.Context) {
 				// ovn-ctl takes any process with the number of one that was killed for that one, and starts nothing.
 				"-c", `rm -f /var/run/ovn/*.pid; exec /usr/share/ovn/scripts/ovn-ctl "$@"`, "sh",
 				"--db-" + c.db + "-addr=" + l.Address(), "--db-" + c.db + "-port=" + c.port, "--db-" + c.db + "-create-insecure-remote=yes",
+				"--db-" + c.db + "-election-timer=3000", // a busy machine holds one up for a second
 				"--db-" + c.db + "-cluster-local-addr=" + l.Address(), "--db-" + c.db + "-cluster-local-port=" + c.raft,
 			}
 			if i > 0 {
@@ -143,21 +144,5 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 		for _, l := range hosts {
 			lab.Soon(ctx, func(g Gomega) { g.Expect(l.Command(ctx, "status")).To(MatchRegexp(`northbound tcp:[^ ]+ +ok`)) })
 		}
-	}, suite.Hang)
-
-	It("does not answer when most of its servers are gone, and is served again when they are back", func(ctx SpecContext) {
-		traffic := hosts[1].TrafficTo(ctx, at(1), hosts[2].AddressOf(ctx, at(2), "cluster"))
-		for _, l := range hosts[:2] {
-			l.MustDocker(ctx, "kill", "cluster-nb")
-		}
-		lab.Soon(ctx, func(g Gomega) {
-			g.Expect(hosts[2].Command(ctx, "status")).To(MatchRegexp("does not answer since"))
-		})
-		Expect(traffic.Ends(ctx).Lost).To(BeZero())
-		hosts[2].Container(ctx, "meanwhile", "cluster")
-		for _, l := range hosts[:2] {
-			l.MustDocker(ctx, "start", "cluster-nb")
-		}
-		joined.Reaches(ctx, hosts[2], "meanwhile", hosts[1].AddressOf(ctx, at(1), "cluster"))
 	}, suite.Hang)
 })

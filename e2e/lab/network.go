@@ -172,7 +172,7 @@ func (l *Lab) RemoveContainers(ctx context.Context) {
 	GinkgoHelper()
 	var names []string
 	for _, name := range l.Lines(ctx, "docker", "ps", "-a", "--format", "{{.Names}}") {
-		if name != "ovn-central" && name != "ovn-controller" && name != "ovn-relay" {
+		if !strings.HasPrefix(name, "ovn-") {
 			names = append(names, name)
 		}
 	}

@@ -34,7 +34,7 @@ func startCluster(ctx context.Context) {
 	for i, l := range hosts {
 		for _, c := range clustered {
 			args := []string{
-				"run", "-d", "--name", "cluster-" + c.db, "--network", "host", "--entrypoint", "sh", host.ImageCentral,
+				"run", "-d", "--name", "ovn-" + c.db, "--network", "host", "--entrypoint", "sh", host.ImageCentral,
 				// ovn-ctl takes any process with the number of one that was killed for that one, and starts nothing.
 				"-c", `rm -f /var/run/ovn/*.pid; exec /usr/share/ovn/scripts/ovn-ctl "$@"`, "sh",
 				"--db-" + c.db + "-addr=" + l.Address(), "--db-" + c.db + "-port=" + c.port, "--db-" + c.db + "-create-insecure-remote=yes",
@@ -48,11 +48,11 @@ func startCluster(ctx context.Context) {
 		}
 	}
 	for i, l := range hosts[:2] {
-		l.MustDocker(ctx, "run", "-d", "--name", "cluster-northd", "--network", "host", "--entrypoint", "ovn-northd", host.ImageCentral,
+		l.MustDocker(ctx, "run", "-d", "--name", "ovn-northd", "--network", "host", "--entrypoint", "ovn-northd", host.ImageCentral,
 			"--ovnnb-db="+servers(0, i), "--ovnsb-db="+servers(1, i), "--unixctl=/tmp/northd.ctl")
 	}
 	lab.Soon(ctx, func(g Gomega) {
-		_, err := hosts[0].Docker(ctx, "exec", "cluster-northd", "ovn-nbctl", "--db="+servers(0, 0), "--timeout=5", "--wait=sb", "sync")
+		_, err := hosts[0].Docker(ctx, "exec", "ovn-northd", "ovn-nbctl", "--db="+servers(0, 0), "--timeout=5", "--wait=sb", "sync")
 		g.Expect(err).NotTo(HaveOccurred())
 	})
 }
@@ -60,7 +60,7 @@ func startCluster(ctx context.Context) {
 // role is what a host's server is in the cluster of a database: "leader", "follower" or "candidate".
 func role(ctx context.Context, l *lab.Lab, db string) string {
 	name := map[string]string{"nb": "OVN_Northbound", "sb": "OVN_Southbound"}[db]
-	out, _ := l.Docker(ctx, "exec", "cluster-"+db, "ovs-appctl", "-t", "/var/run/ovn/ovn"+db+"_db.ctl", "cluster/status", name)
+	out, _ := l.Docker(ctx, "exec", "ovn-"+db, "ovs-appctl", "-t", "/var/run/ovn/ovn"+db+"_db.ctl", "cluster/status", name)
 	_, rest, _ := strings.Cut(out, "Role: ")
 	is, _, _ := strings.Cut(rest, "\n")
 	return is
@@ -105,7 +105,7 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 			})
 		}
 		for _, l := range hosts {
-			l.MustDocker(ctx, "rm", "-f", "-v", "cluster-nb", "cluster-sb", "cluster-northd")
+			l.MustDocker(ctx, "rm", "-f", "-v", "ovn-nb", "ovn-sb", "ovn-northd")
 		}
 	}, suite.Hang)
 
@@ -126,7 +126,7 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 			gone := map[string]int{}
 			for _, c := range clustered {
 				gone[c.db] = leader(ctx, c.db)
-				hosts[gone[c.db]].MustDocker(ctx, "kill", "cluster-"+c.db)
+				hosts[gone[c.db]].MustDocker(ctx, "kill", "ovn-"+c.db)
 			}
 			time.Sleep(5 * time.Second)
 			Expect(traffic.Ends(ctx).Lost).To(BeZero())
@@ -137,7 +137,7 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 				GinkgoWriter.Printf("a container on h%d, after the leaders %v were killed: %s\n", i+1, gone, time.Since(began).Round(time.Millisecond))
 			}
 			for db, i := range gone {
-				hosts[i].MustDocker(ctx, "start", "cluster-"+db)
+				hosts[i].MustDocker(ctx, "start", "ovn-"+db)
 				lab.Soon(ctx, func(g Gomega) { g.Expect(role(ctx, hosts[i], db)).To(MatchRegexp("follower|leader")) })
 			}
 		}

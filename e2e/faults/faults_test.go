@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -122,14 +123,22 @@ var flows = []flow{
 	{"delete network", makeNetwork, []string{"network", "rm", "n1"}, ensureNoNetwork, 0},
 }
 
+// step is one run of a program by a flow: the at'th of those that say the same of themselves.
+type step struct {
+	what string
+	at   int
+}
+
 // attempt is one fault in one flow.
 type attempt struct {
 	flow flow
 	mode string
-	at   int
+	step step
 }
 
-func (a attempt) String() string { return fmt.Sprintf("%s, %s command %d", a.flow.name, a.mode, a.at) }
+func (a attempt) String() string {
+	return fmt.Sprintf("%s, %s %q, number %d", a.flow.name, a.mode, a.step.what, a.step.at)
+}
 
 // clean removes what the flows make. Their names are no hexadecimal numbers: for one that is not there, Docker would take the
 // container whose id begins so.
@@ -141,19 +150,24 @@ func clean(ctx context.Context, l *lab.Lab) {
 	_, _ = l.Docker(ctx, "network", "rm", "n1")
 }
 
-// fault arms the wrapped programs; disarm says whether it came to pass, and how many there were.
-func arm(ctx context.Context, l *lab.Lab, mode string, at int) {
+// arm arms the wrapped programs; disarm says whether the fault came to pass, and what was run.
+func arm(ctx context.Context, l *lab.Lab, mode string, s step) {
 	GinkgoHelper()
 	l.Must(ctx, "rm", "-f", folder+"/count", folder+"/fired")
-	Expect(l.WriteFile(ctx, folder+"/control", fmt.Appendf(nil, `{"At": %d, "Mode": %q}`, at, mode), 0o600)).To(Succeed())
+	Expect(l.WriteFile(ctx, folder+"/control", fmt.Appendf(nil, `{"What": %q, "At": %d, "Mode": %q}`, s.what, s.at, mode), 0o600)).To(Succeed())
 }
 
-func disarm(ctx context.Context, l *lab.Lab) (fired string, all []string) {
+func disarm(ctx context.Context, l *lab.Lab) (fired string, all []step) {
 	GinkgoHelper()
 	l.Must(ctx, "rm", "-f", folder+"/control")
 	fired, _ = l.Run(ctx, "cat", folder+"/fired")
-	count, _ := l.Run(ctx, "cat", folder+"/count")
-	return fired, strings.Fields(count)
+	text, _ := l.Run(ctx, "cat", folder+"/count")
+	count := map[string]int{}
+	for _, what := range strings.Split(strings.TrimSpace(text), "\n") {
+		count[what]++
+		all = append(all, step{what, count[what]})
+	}
+	return fired, all
 }
 
 // records are the plugin's state files.
@@ -167,7 +181,7 @@ func run(ctx context.Context, l *lab.Lab, a attempt, before lab.State, files []s
 	GinkgoHelper()
 	By(l.Name() + ": " + a.String())
 	a.flow.before(ctx, l)
-	arm(ctx, l, a.mode, a.at)
+	arm(ctx, l, a.mode, a.step)
 	_, told := l.Docker(ctx, a.flow.try...)
 	what, _ := disarm(ctx, l)
 	listens(ctx, l)
@@ -190,10 +204,11 @@ var _ = It("is killed, or its commands fail, at every step of every request", La
 	var tried, missed []string
 	var mu sync.Mutex
 	var both sync.WaitGroup
-	for i, l := range labs {
+	var taken sync.Map
+	for _, l := range labs {
 		both.Go(func() {
 			defer GinkgoRecover()
-			t, m := every(ctx, l, wrap, i)
+			t, m := every(ctx, l, wrap, &taken)
 			mu.Lock()
 			defer mu.Unlock()
 			tried, missed = append(tried, t...), append(missed, m...)
@@ -206,8 +221,8 @@ var _ = It("is killed, or its commands fail, at every step of every request", La
 	Expect(len(missed)).To(BeNumerically("<", len(tried)/10), "faults that were not reached: %q", missed)
 }, 3*suite.Hang)
 
-// every tries the faults of one host's share, while the containers of another network talk.
-func every(ctx context.Context, l *lab.Lab, wrap string, share int) (tried, missed []string) {
+// every tries on one host the faults that no other one has taken, while the containers of another network talk.
+func every(ctx context.Context, l *lab.Lab, wrap string, taken *sync.Map) (tried, missed []string) {
 	GinkgoHelper()
 	install(ctx, l, wrap)
 	DeferCleanup(func(ctx SpecContext) {
@@ -225,16 +240,15 @@ func every(ctx context.Context, l *lab.Lab, wrap string, share int) (tried, miss
 	clean(ctx, l)
 	time.Sleep(time.Second)
 	before, files := l.State(ctx), records(ctx, l)
-	turn := 0
 	for _, f := range flows {
-		steps := length(ctx, l, f)
-		By(fmt.Sprintf("%s: %s takes %q", l.Name(), f.name, steps))
-		for at := range steps {
-			for _, mode := range modes(f, steps[at]) {
-				if turn++; turn%len(labs) != share {
+		steps := stepsOf(ctx, l, f)
+		By(fmt.Sprintf("%s: %s takes %v", l.Name(), f.name, steps))
+		for _, s := range steps {
+			for _, mode := range modes(f, s.what) {
+				a := attempt{f, mode, s}
+				if _, others := taken.LoadOrStore(a.String(), l.Name()); others {
 					continue
 				}
-				a := attempt{f, mode, at + 1}
 				tried = append(tried, a.String())
 				if !run(ctx, l, a, before, files) {
 					missed = append(missed, a.String())
@@ -246,41 +260,36 @@ func every(ctx context.Context, l *lab.Lab, wrap string, share int) (tried, miss
 	return tried, missed
 }
 
-// length returns the programs that the flow takes without a fault: as many as two runs agree on, since the plugin may do
-// something else beside one of them.
-func length(ctx context.Context, l *lab.Lab, f flow) []string {
+// stepsOf returns what the flow runs without a fault: what three runs of it have in common, since the plugin may do something
+// else beside one of them.
+func stepsOf(ctx context.Context, l *lab.Lab, f flow) []step {
 	GinkgoHelper()
 	steps := started(ctx, l, f)
-	for range 5 {
+	for range 2 {
 		again := started(ctx, l, f)
-		if len(again) == len(steps) {
-			return again
-		}
-		if len(again) < len(steps) {
-			steps = again
-		}
+		steps = slices.DeleteFunc(steps, func(s step) bool { return !slices.Contains(again, s) })
 	}
 	return steps
 }
 
-// started runs the flow without a fault and returns the programs that were started meanwhile.
-func started(ctx context.Context, l *lab.Lab, f flow) []string {
+// started runs the flow without a fault and returns what was run meanwhile.
+func started(ctx context.Context, l *lab.Lab, f flow) []step {
 	GinkgoHelper()
 	f.before(ctx, l)
 	time.Sleep(1500 * time.Millisecond) // a pass after what was before
-	arm(ctx, l, "none", 1000)
+	arm(ctx, l, "none", step{"nothing", 1})
 	l.MustDocker(ctx, f.try...)
 	_, steps := disarm(ctx, l)
 	clean(ctx, l)
 	return steps
 }
 
-func modes(f flow, program string) []string {
-	if strings.HasSuffix(program, ":read") { // nothing is done by it
+func modes(f flow, what string) []string {
+	if strings.HasSuffix(what, ":read") { // nothing is done by it
 		return []string{"kill-before", "fail"}
 	}
 	all := []string{"kill-before", "kill-after", "fail", "fail-after"}
-	if program == "ip" {
+	if strings.HasPrefix(what, "ip ") {
 		for i := range f.cuts {
 			all = append(all, fmt.Sprintf("cut-%d", i+1))
 		}

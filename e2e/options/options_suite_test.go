@@ -5,6 +5,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -98,21 +99,30 @@ func (n listener) from(ctx context.Context, address string) int {
 	return count
 }
 
-// exchange is pings of one container to another, each of which was answered.
+// exchange is pings of one container to another.
 type exchange struct {
 	from, to string // addresses
-	count    int
+	answered []int  // sequence numbers
 }
 
-// ping has the first container ping the other, with packets of a size, and returns what must have been heard.
+// ping has the first container ping the other, with packets of a size, and returns what must have been heard. Nearly all are
+// answered: that a mirror costs no packet is shown where nothing else changes; here ports have just come, meanwhile the
+// datapath in userspace takes no packet that it has no flow for (dpif-netdev.c, upcall_rwlock).
 func ping(ctx context.Context, network, from, to string, count, size int) exchange {
 	GinkgoHelper()
 	pid := l.MustDocker(ctx, "inspect", "-f", "{{.State.Pid}}", from)
-	e := exchange{l.AddressOf(ctx, from, network), l.AddressOf(ctx, to, network), count}
+	e := exchange{from: l.AddressOf(ctx, from, network), to: l.AddressOf(ctx, to, network)}
 	out := l.Must(ctx, "nsenter", "-t", pid, "-n", "ping", "-n", "-c", strconv.Itoa(count), "-i", "0.02", "-M", "do", "-s", strconv.Itoa(size), e.to)
-	Expect(out).To(ContainSubstring(fmt.Sprintf("%d received", count)))
+	for _, answer := range answers.FindAllStringSubmatch(out, -1) {
+		seq, err := strconv.Atoi(answer[1])
+		Expect(err).NotTo(HaveOccurred())
+		e.answered = append(e.answered, seq)
+	}
+	Expect(len(e.answered)).To(And(BeNumerically(">=", count-1), BeNumerically(">", 0), BeNumerically("<=", count)), out)
 	return e
 }
+
+var answers = regexp.MustCompile(`(?m) icmp_seq=(\d+) ttl=\d+ time=[^(\n]+$`)
 
 // missing are the packets of the exchanges that were not heard, and those that were heard twice.
 func (n listener) missing(ctx context.Context, all ...exchange) []string {
@@ -120,7 +130,7 @@ func (n listener) missing(ctx context.Context, all ...exchange) []string {
 	var wrong []string
 	heard := n.heard(ctx)
 	for _, e := range all {
-		for seq := 1; seq <= e.count; seq++ {
+		for _, seq := range e.answered {
 			for _, packet := range []string{fmt.Sprintf("%s > %s 8 %d", e.from, e.to, seq), fmt.Sprintf("%s > %s 0 %d", e.to, e.from, seq)} {
 				if heard[packet] != 1 {
 					wrong = append(wrong, fmt.Sprintf("%s: %d times", packet, heard[packet]))

@@ -120,7 +120,10 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 			_, newest, _ := strings.Cut(slices.Max(files), " ")
 			return strings.Count(l.Must(ctx, "cat", newest), "BEGIN CERTIFICATE")
 		}
+		published := func() string { return hosts[0].Command(ctx, "status") }
+		Expect(published()).To(MatchRegexp(`(?m)^published +at %s, authority until [-0-9]+$`, hosts[0].Address()))
 		Expect(hosts[0].Command(ctx, "rotate")).To(ContainSubstring("invite all hosts again"))
+		Expect(published()).To(MatchRegexp(`(?m)^published .*takes its place: .*rotate --end$`))
 		_, err := hosts.Join(ctx, hosts[1], hosts.Invite(ctx, "h2"))
 		Expect(err).NotTo(HaveOccurred())
 		Expect(authorities(hosts[1])).To(Equal(2))
@@ -129,6 +132,7 @@ var _ = Describe("what hosts share OVN by", Ordered, func() {
 			answers(ctx, l, "ok")
 		}
 		Expect(hosts[0].Command(ctx, "rotate", "--end")).To(ContainSubstring("worth nothing"))
+		Expect(published()).To(MatchRegexp(`(?m)^published .*until [-0-9]+$`))
 		answers(ctx, hosts[1], "ok")
 		answers(ctx, hosts[2], "does not answer")
 		Eventually(func() int { return authorities(hosts[1]) }).WithTimeout(time.Minute).WithPolling(time.Second).Should(Equal(1))

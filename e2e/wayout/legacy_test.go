@@ -6,6 +6,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/ovs-container-lab/ovs-container-network/e2e/lab"
 	"github.com/ovs-container-lab/ovs-container-network/e2e/suite"
 )
 
@@ -39,4 +40,10 @@ func iptables(ctx context.Context, from, to string) {
 	l.Must(ctx, "update-alternatives", "--set", "iptables", "/usr/sbin/iptables-"+to)
 	l.Must(ctx, "update-alternatives", "--set", "ip6tables", "/usr/sbin/ip6tables-"+to)
 	Expect(l.RestartDocker(ctx)).To(Succeed())
+	lab.Soon(ctx, func(g Gomega) { // OVN central comes with Docker, in its own time
+		for _, program := range []string{"ovn-nbctl", "ovn-sbctl"} {
+			_, err := l.Docker(ctx, "exec", "ovn-central", program, "--timeout=2", "show")
+			g.Expect(err).NotTo(HaveOccurred())
+		}
+	})
 }

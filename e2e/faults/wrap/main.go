@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,8 @@ import (
 
 // Fault is what the control file says.
 type Fault struct {
-	At   int    // which invocation, counted from 1
+	What string // which invocations, by what describe returns
+	At   int    // which of them, counted from 1
 	Mode string // kill-before, kill-after, fail, fail-after, or cut-N: a batch that fails at its line N
 }
 
@@ -35,11 +37,12 @@ func main() {
 	if err != nil || json.Unmarshal(text, &f) != nil || slices.ContainsFunc(os.Args, func(a string) bool { return strings.HasPrefix(a, "monitor") }) {
 		become(program)
 	}
-	n, err := count(name + kind(name))
+	what := describe(name)
+	n, err := count(what)
 	if err != nil {
 		fail(err)
 	}
-	if n != f.At {
+	if what != f.What || n != f.At {
 		become(program)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "fired"), []byte(strings.Join(os.Args, " ")), 0o600); err != nil {
@@ -67,17 +70,39 @@ func main() {
 	}
 }
 
-// kind tells reads from what may change something: it makes no difference to a read whether it is cut off before or after.
-func kind(name string) string {
-	all := strings.Join(os.Args, " ")
-	changes := slices.ContainsFunc([]string{"insert", "update", "mutate", "delete"}, func(op string) bool { return strings.Contains(all, `"op":"`+op+`"`) })
-	if name == "ovsdb-client" && !changes || name == "ip" && strings.Contains(all, "-json") {
-		return read
+var (
+	words   = regexp.MustCompile(`^-{0,2}[a-z][a-z_-]*$`)
+	clauses = regexp.MustCompile(`"(?:op|table)":"(\w+)"`)
+)
+
+// describe says what an invocation is for in words that are the same each time, whoever it is done for. Reads are told from
+// what may change something: it makes no difference to a read whether it is cut off before or after.
+func describe(name string) string {
+	all := strings.Join(os.Args[1:], " ")
+	what := []string{name}
+	if name == "ovsdb-client" {
+		changes := false
+		for _, clause := range clauses.FindAllStringSubmatch(all, -1) {
+			what = append(what, clause[1])
+			changes = changes || slices.Contains([]string{"insert", "update", "mutate", "delete"}, clause[1])
+		}
+		if !changes {
+			what = append(what, read)
+		}
+		return strings.Join(what, " ")
 	}
-	return ""
+	for _, arg := range os.Args[1:] {
+		if words.MatchString(arg) {
+			what = append(what, arg)
+		}
+	}
+	if name == "ip" && strings.Contains(all, "-json") {
+		what = append(what, read)
+	}
+	return strings.Join(what, " ")
 }
 
-// read ends the names of programs that only read.
+// read ends the description of what only reads.
 const read = ":read"
 
 // become replaces this process by the program.
@@ -122,8 +147,8 @@ func kill() {
 	os.Exit(1)
 }
 
-// count counts this invocation, and writes it down. Invocations may run side by side.
-func count(name string) (int, error) {
+// count counts the invocations of this description, and writes this one down. They may run side by side.
+func count(what string) (int, error) {
 	f, err := os.OpenFile(filepath.Join(folder, "count"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return 0, err
@@ -132,12 +157,13 @@ func count(name string) (int, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		return 0, err
 	}
-	before, err := io.ReadAll(f)
+	text, err := io.ReadAll(f)
 	if err != nil {
 		return 0, err
 	}
-	_, err = fmt.Fprintln(f, name)
-	return bytes.Count(before, []byte("\n")) + 1, err
+	before := slices.DeleteFunc(strings.Split(string(text), "\n"), func(line string) bool { return line != what })
+	_, err = fmt.Fprintln(f, what)
+	return len(before) + 1, err
 }
 
 func fail(err error) {

@@ -127,6 +127,42 @@ func TestAddressesWhileOVNIsAway(t *testing.T) {
 	})
 }
 
+// The first address that there is no lease for waits a while for the database, no other one does, and a database that is
+// back by then gives it.
+func TestAddressWaitsForOVN(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plugin) {
+		pool := p.given(t, 1, "ls", "10.1.0.0/24", "")
+		exhaust := func() (waited time.Duration) {
+			p.host.setAway(true)
+			for {
+				took := stopwatch()
+				if _, err := p.call(t.Context(), "IpamDriver.RequestAddress", map[string]any{"PoolID": pool}); err != nil {
+					return took()
+				}
+			}
+		}
+		if waited := exhaust(); waited < 10*time.Second || waited > 15*time.Second {
+			t.Errorf("the first one waited %s", waited)
+		}
+		if waited := exhaust(); waited > time.Second {
+			t.Errorf("the next one waited %s", waited)
+		}
+		p.host.setAway(false)
+		later()
+		p.address(t, pool, "")
+
+		p.host.setAway(true)
+		time.AfterFunc(6*time.Second, func() { p.host.setAway(false) })
+		took := stopwatch()
+		for took() == 0 { // it is back once one has waited
+			p.address(t, pool, "")
+		}
+		if took() > 10*time.Second {
+			t.Errorf("an address came after %s", took())
+		}
+	})
+}
+
 func TestPools(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plugin) {
 		pool := p.given(t, 1, "ls", "10.1.0.0/24", "")

@@ -99,6 +99,9 @@ type Records struct {
 	poolsMu sync.Mutex
 	// leasesSeen is when the leases of a network were read last (id to time.Time).
 	leasesSeen sync.Map
+	// leaseless holds the northbound databases that took longer to answer than an
+	// address waits for a lease, until they have answered again.
+	leaseless sync.Map
 	// condemned holds the ids whose removal failed, also those that could not
 	// be marked as "deleting" on disk.
 	condemned sync.Map

@@ -12,12 +12,21 @@ ip -o address show | awk -v a="$1" 'index($4, a "/") == 1 { found = 1 } END { ex
 QUICK_START=1 "$root/scripts/install.sh"
 
 # Settings are read when the plugin is enabled. Running containers keep their traffic.
-if docker plugin inspect -f '{{range .Settings.Env}}{{println .}}{{end}}' "$plugin" | grep -qx "PLUGIN_CENTRAL_PUBLISH=$1"; then
-	say "OVN central is published at $1"
-else
+if ! docker plugin inspect -f '{{range .Settings.Env}}{{println .}}{{end}}' "$plugin" | grep -qx "PLUGIN_CENTRAL_PUBLISH=$1"; then
 	"$root/hack/plugin.sh" disable
 	docker plugin set "$plugin" "PLUGIN_CENTRAL_PUBLISH=$1"
 	"$root/hack/plugin.sh" enable
-	say "OVN central will be published at $1 as soon as a network has it made (ovn.auto_create=true)"
 fi
-say "next: create a network, then for each other host: sudo $name invite NAME NAME.invitation"
+if docker container inspect ovn-central >/dev/null 2>&1; then
+	for _ in $(seq 60); do # it is published in the background
+		published=$("$name" status | sed -n 's/^published  *//p')
+		case $published in at*) break ;; esac
+		sleep 0.5
+	done
+	case $published in at*) ;; *) die "OVN central is published $published; the log says why: make logs" ;; esac
+	say "OVN central is published $published"
+	say "next, for each other host: sudo $name invite NAME NAME.invitation"
+else
+	say "OVN central will be published at $1 as soon as a network has it made (ovn.auto_create=true)"
+	say "next: create a network, then for each other host: sudo $name invite NAME NAME.invitation"
+fi

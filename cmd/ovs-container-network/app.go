@@ -213,6 +213,7 @@ func (a *app) Status(ctx context.Context) control.Status {
 	default:
 	}
 	s.Certificate = a.certificate(time.Now())
+	s.Published = a.central.Offer(ctx)
 	s.Recovery = a.reconciler.Report()
 	index := map[string]int{}
 	seen := map[string]bool{}

@@ -82,6 +82,9 @@ func printStatus(out io.Writer, s control.Status) error {
 	if s.Certificate != "" {
 		fmt.Fprintf(w, "certificate\t%s\n", s.Certificate)
 	}
+	if s.Published != "" {
+		fmt.Fprintf(w, "published\t%s\n", s.Published)
+	}
 	printReport(w, s.Recovery)
 	fmt.Fprintf(w, "networks\t%d\n", len(s.Networks))
 	if len(s.Networks) > 0 {

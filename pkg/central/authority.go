@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/pki"
@@ -149,6 +150,40 @@ func (c *Central) Aging(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("the certificates of all hosts end on %s: ovs-container-network rotate", until.UTC().Format(time.DateOnly))
 	}
 	return nil
+}
+
+// Offer says where other hosts reach this one's OVN central, and until when its authority is
+// good; "" where it is published to nobody.
+func (c *Central) Offer(ctx context.Context) string {
+	if !c.cfg.Publish.IsValid() {
+		return ""
+	}
+	relay, err := c.find(ctx, relayName)
+	switch {
+	case err != nil:
+		return err.Error()
+	case relay == nil || relay.State == nil || !relay.State.Running || !strings.Contains(relay.Config.Labels[relayOf], " "+c.cfg.Publish.String()+" "):
+		return fmt.Sprintf("not yet at %s: container %q is not there, or does not run", c.cfg.Publish, relayName)
+	case c.cfg.Insecure:
+		return fmt.Sprintf("at %s, without TLS", c.cfg.Publish)
+	}
+	central, _, err := c.own(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	text, err := c.get(ctx, central, authorityFile)
+	if err != nil {
+		return err.Error()
+	}
+	by, err := readAuthorities(text)
+	if err != nil {
+		return fmt.Sprintf("reading %s: %v", authorityFile, err)
+	}
+	offer := fmt.Sprintf("at %s, authority until %s", c.cfg.Publish, by.now.Until().UTC().Format(time.DateOnly))
+	if by.next != nil {
+		offer += "; another one takes its place: invite all hosts again, then rotate --end"
+	}
+	return offer
 }
 
 // Rotate puts another authority in the place of OVN central's. It begins with one beside

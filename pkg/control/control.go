@@ -26,9 +26,11 @@ type Status struct {
 	OVS       string    `json:"ovs"`               // "ok", or why it is not
 	Databases []DB      `json:"northbound"`
 	// Certificate is whose this host has for them, and until when, or what is wrong with it.
-	Certificate string    `json:"certificate,omitempty"`
-	Networks    []Network `json:"networks"`
-	Ports       []Port    `json:"ports,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
+	// Published is where other hosts reach this one's OVN central, or why they do not.
+	Published string    `json:"published,omitempty"`
+	Networks  []Network `json:"networks"`
+	Ports     []Port    `json:"ports,omitempty"`
 	// Recovery is what was found and done since the start.
 	Recovery reconcile.Report `json:"recovery"`
 }

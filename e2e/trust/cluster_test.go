@@ -81,6 +81,15 @@ func leader(ctx context.Context, db string) int {
 	return found
 }
 
+// served waits until every host's plugin is answered. Votes take some seconds each, and on a busy machine it may need several.
+func served(ctx context.Context) {
+	GinkgoHelper()
+	for _, l := range hosts {
+		Eventually(func() string { return l.Command(ctx, "status") }).WithContext(ctx).WithTimeout(time.Minute).WithPolling(time.Second).
+			Should(MatchRegexp(`northbound tcp:[^ ]+ +ok`))
+	}
+}
+
 var _ = Describe("OVN central that is a cluster", Ordered, func() {
 	at := func(i int) string { return fmt.Sprint("k", i+1) }
 
@@ -141,8 +150,29 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 				lab.Soon(ctx, func(g Gomega) { g.Expect(role(ctx, hosts[i], db)).To(MatchRegexp("follower|leader")) })
 			}
 		}
-		for _, l := range hosts {
-			lab.Soon(ctx, func(g Gomega) { g.Expect(l.Command(ctx, "status")).To(MatchRegexp(`northbound tcp:[^ ]+ +ok`)) })
+		served(ctx)
+	}, suite.Hang)
+
+	It("does not answer while most of its servers are gone, which running containers do not notice, and is served when they are back", func(ctx SpecContext) {
+		traffic := hosts[1].TrafficTo(ctx, at(1), hosts[2].AddressOf(ctx, at(2), "cluster"))
+		for _, l := range hosts[:2] {
+			for _, c := range clustered {
+				l.MustDocker(ctx, "kill", "ovn-"+c.db)
+			}
 		}
+		for _, l := range hosts {
+			lab.Soon(ctx, func(g Gomega) { g.Expect(l.Command(ctx, "status")).To(ContainSubstring("does not answer since")) })
+		}
+		Expect(traffic.Ends(ctx).Lost).To(BeZero())
+		hosts[2].Container(ctx, "meanwhile", "cluster") // with an address that its host has leased
+		for _, l := range hosts[:2] {
+			for _, c := range clustered {
+				l.MustDocker(ctx, "start", "ovn-"+c.db)
+			}
+		}
+		began := time.Now()
+		served(ctx)
+		GinkgoWriter.Printf("served again %s after the servers were started\n", time.Since(began).Round(time.Millisecond))
+		joined.Reaches(ctx, hosts[2], "meanwhile", hosts[1].AddressOf(ctx, at(1), "cluster"))
 	}, suite.Hang)
 })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -36,7 +37,8 @@ func (l *Lab) TrafficTo(ctx context.Context, from, address string) *Traffic {
 	GinkgoHelper()
 	pid := l.MustDocker(ctx, "inspect", "-f", "{{.State.Pid}}", from)
 	t := &Traffic{l: l, log: fmt.Sprintf("/var/log/ping-%d.log", trafficCount.Add(1))}
-	_, _ = l.Run(ctx, "rm", "-f", t.log)
+	// It is read at once, and ping may be started a moment after Start.
+	Expect(l.WriteFile(ctx, t.log, nil, 0o600)).To(Succeed())
 	var err error
 	t.stop, err = l.Start(ctx, t.log, "nsenter", "-t", pid, "-n", "ping", "-n", "-i", strconv.FormatFloat(pingEvery.Seconds(), 'f', -1, 64), address)
 	Expect(err).NotTo(HaveOccurred())
@@ -75,6 +77,8 @@ func (t *Traffic) Ends(ctx context.Context) Loss {
 	Soon(ctx, func(g Gomega) { g.Expect(len(t.answered(ctx))).To(BeNumerically(">", before+20)) })
 	t.stop()
 	answered := t.answered(ctx)
+	// An answer that another one has overtaken is none that was lost.
+	slices.Sort(answered)
 	loss := Loss{Answered: len(answered)}
 	last := answered[0] - 1
 	for _, n := range answered {

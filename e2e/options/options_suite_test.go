@@ -65,7 +65,7 @@ type listener struct{ log string }
 func listen(ctx context.Context, pid, link string) listener {
 	GinkgoHelper()
 	n := listener{fmt.Sprintf("/var/log/listen-%d.log", listeners.Add(1))}
-	_, _ = l.Run(ctx, "rm", "-f", n.log)
+	Expect(l.WriteFile(ctx, n.log, nil, 0o600)).To(Succeed()) // read at once, and it may be started a moment later
 	argv := []string{"python3", "-u", "-c", listenProgram, link}
 	if pid != "" {
 		argv = append([]string{"nsenter", "-t", pid, "-n"}, argv...)

@@ -29,6 +29,7 @@ type Flow struct {
 // between two of them during each spec, and that a container that comes then is on the network like any other.
 func LastingFlow(hosts *Hosts) *Flow {
 	f := &Flow{hosts: hosts}
+	specs := 0
 	BeforeAll(func(ctx SpecContext) {
 		hosts.Share(ctx)
 		for i, l := range *hosts {
@@ -51,8 +52,10 @@ func LastingFlow(hosts *Hosts) *Flow {
 		f.Begins(ctx)
 	}, suite.Hang)
 	AfterEach(func(ctx SpecContext) {
+		specs++
 		for i, l := range *hosts {
-			name := fmt.Sprint("late", i+1)
+			// Not a name of before: Docker does not remember that it has removed a container when the power fails right after.
+			name := fmt.Sprintf("late%d-%d", specs, i+1)
 			l.Container(ctx, name, "faults")
 			for j := range *hosts {
 				Reaches(ctx, l, name, Fixed(j))

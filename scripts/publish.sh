@@ -17,16 +17,16 @@ if ! docker plugin inspect -f '{{range .Settings.Env}}{{println .}}{{end}}' "$pl
 	docker plugin set "$plugin" "PLUGIN_CENTRAL_PUBLISH=$1"
 	"$root/hack/plugin.sh" enable
 fi
-if docker container inspect ovn-central >/dev/null 2>&1; then
-	for _ in $(seq 60); do # it is published in the background
-		published=$("$name" status | sed -n 's/^published  *//p')
-		case $published in at*) break ;; esac
-		sleep 0.5
-	done
-	case $published in at*) ;; *) die "OVN central is published $published; the log says why: make logs" ;; esac
-	say "OVN central is published $published"
-	say "next, for each other host: sudo $name invite NAME NAME.invitation"
-else
+if ! docker container inspect ovn-central >/dev/null 2>&1; then
 	say "OVN central will be published at $1 as soon as a network has it made (ovn.auto_create=true)"
 	say "next: create a network, then for each other host: sudo $name invite NAME NAME.invitation"
+	exit
 fi
+for _ in $(seq 60); do # it is published in the background
+	published=$("$name" status 2>/dev/null | sed -n 's/^published  *//p') || true
+	case $published in at\ *) break ;; esac
+	sleep 0.5
+done
+case $published in at\ *) ;; *) die "OVN central is not published (${published:-no word of the plugin}); its log says why: make logs" ;; esac
+say "OVN central is published $published"
+say "next, for each other host: sudo $name invite NAME NAME.invitation"

@@ -163,7 +163,8 @@ func disarm(ctx context.Context, l *lab.Lab) (fired string, all []step) {
 	fired, _ = l.Run(ctx, "cat", folder+"/fired")
 	text, _ := l.Run(ctx, "cat", folder+"/count")
 	count := map[string]int{}
-	for _, what := range strings.Split(strings.TrimSpace(text), "\n") {
+	for line := range strings.Lines(text) {
+		what := strings.TrimSpace(line)
 		count[what]++
 		all = append(all, step{what, count[what]})
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -63,11 +62,16 @@ func (t *Traffic) answered(ctx context.Context) []int {
 // Loss is what became of the packets of a Traffic.
 type Loss struct {
 	Answered, Lost int
+	Overtaken      int           // of the lost, which came after a later one
 	Longest        time.Duration // without an answer
 }
 
 func (l Loss) String() string {
-	return fmt.Sprintf("%d answered, %d lost, %s at most without an answer", l.Answered, l.Lost, l.Longest)
+	text := fmt.Sprintf("%d answered, %d lost, %s at most without an answer", l.Answered, l.Lost, l.Longest)
+	if l.Overtaken > 0 {
+		text += fmt.Sprintf(", %d overtaken", l.Overtaken)
+	}
+	return text
 }
 
 // Ends waits until the traffic flows, ends it, and returns what was lost of it.
@@ -77,11 +81,12 @@ func (t *Traffic) Ends(ctx context.Context) Loss {
 	Soon(ctx, func(g Gomega) { g.Expect(len(t.answered(ctx))).To(BeNumerically(">", before+20)) })
 	t.stop()
 	answered := t.answered(ctx)
-	// An answer that another one has overtaken is none that was lost.
-	slices.Sort(answered)
 	loss := Loss{Answered: len(answered)}
 	last := answered[0] - 1
 	for _, n := range answered {
+		if n < last {
+			loss.Overtaken++
+		}
 		if gap := n - last - 1; gap > 0 {
 			loss.Lost += gap
 			loss.Longest = max(loss.Longest, time.Duration(gap)*pingEvery)

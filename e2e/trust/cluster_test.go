@@ -81,15 +81,6 @@ func leader(ctx context.Context, db string) int {
 	return found
 }
 
-// served waits until every host's plugin is answered. Votes take some seconds each, and on a busy machine it may need several.
-func served(ctx context.Context) {
-	GinkgoHelper()
-	for _, l := range hosts {
-		Eventually(func() string { return l.Command(ctx, "status") }).WithContext(ctx).WithTimeout(time.Minute).WithPolling(time.Second).
-			Should(MatchRegexp(`northbound tcp:[^ ]+ +ok`))
-	}
-}
-
 var _ = Describe("OVN central that is a cluster", Ordered, func() {
 	at := func(i int) string { return fmt.Sprint("k", i+1) }
 
@@ -150,7 +141,9 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 				lab.Soon(ctx, func(g Gomega) { g.Expect(role(ctx, hosts[i], db)).To(MatchRegexp("follower|leader")) })
 			}
 		}
-		served(ctx)
+		for _, l := range hosts {
+			lab.Soon(ctx, func(g Gomega) { g.Expect(l.Command(ctx, "status")).To(MatchRegexp(`northbound tcp:[^ ]+ +ok`)) })
+		}
 	}, suite.Hang)
 
 	It("does not answer while most of its servers are gone, which running containers do not notice, and is served when they are back", func(ctx SpecContext) {
@@ -171,7 +164,10 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 			}
 		}
 		began := time.Now()
-		served(ctx)
+		for _, l := range hosts { // a vote takes some seconds, and on a busy machine it may need several
+			Eventually(func() string { return l.Command(ctx, "status") }).WithContext(ctx).WithTimeout(time.Minute).WithPolling(time.Second).
+				Should(MatchRegexp(`northbound tcp:[^ ]+ +ok`))
+		}
 		GinkgoWriter.Printf("served again %s after the servers were started\n", time.Since(began).Round(time.Millisecond))
 		joined.Reaches(ctx, hosts[2], "meanwhile", hosts[1].AddressOf(ctx, at(1), "cluster"))
 	}, suite.Hang)

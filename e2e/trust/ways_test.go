@@ -29,6 +29,8 @@ var _ = Describe("a network that other hosts have containers on", Ordered, func(
 		GinkgoHelper()
 		nb, sb := hosts.Connections(hosts[1])
 		said := hosts[1].NetworkError(ctx, lab.Net{Name: "ways", Subnet: "10.3.0.0/24", Switch: "ls-ways", NB: nb, SB: sb, Auto: true, Options: options}.Args()...)
+		data := hosts[1].DataDir(ctx)
+		Expect(hosts[1].Lines(ctx, "find", data+"/networks", data+"/endpoints", "-type", "f")).To(BeEmpty())
 		lab.Soon(ctx, func(g Gomega) { g.Expect(hosts[1].Records(ctx)).To(BeEmpty()) }) // what people read is written in its own time
 		return said
 	}

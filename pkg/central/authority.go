@@ -53,19 +53,23 @@ func (a authorities) last() pki.Authority {
 
 // authorities returns those of OVN central, and makes the first one if need be.
 func (c *Central) authorities(ctx context.Context, central string) (authorities, error) {
+	by, found, err := c.storedAuthorities(ctx, central)
+	if err != nil || found {
+		return by, err
+	}
+	if by.now, err = pki.New(time.Now()); err != nil {
+		return by, err
+	}
+	return by, c.writeAuthorities(ctx, central, by)
+}
+
+// storedAuthorities returns those that there are.
+func (c *Central) storedAuthorities(ctx context.Context, central string) (by authorities, found bool, err error) {
 	text, err := c.get(ctx, central, authorityFile)
-	if err != nil {
-		return authorities{}, err
+	if err != nil || text == nil {
+		return by, false, err
 	}
-	if text == nil {
-		a, err := pki.New(time.Now())
-		if err != nil {
-			return authorities{}, err
-		}
-		by := authorities{now: a}
-		return by, c.writeAuthorities(ctx, central, by)
-	}
-	by, err := readAuthorities(text)
+	by, err = readAuthorities(text)
 	if err != nil { // cut off by a loss of power while it was written
 		text, gerr := c.get(ctx, central, formerFile)
 		if gerr == nil && text != nil {
@@ -73,9 +77,9 @@ func (c *Central) authorities(ctx context.Context, central string) (authorities,
 		}
 	}
 	if err != nil {
-		return by, fmt.Errorf("reading %s in container %q, which signs the certificates of hosts (remove it to have another one made, and invite all hosts again): %w", authorityFile, containerName, err)
+		return by, false, fmt.Errorf("reading %s in container %q, which signs the certificates of hosts (remove it to have another one made, and invite all hosts again): %w", authorityFile, containerName, err)
 	}
-	return by, nil
+	return by, true, nil
 }
 
 func readAuthorities(text []byte) (authorities, error) {
@@ -146,24 +150,29 @@ func (c *Central) Aging(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if until := by.now.Until(); until.Sub(now) < pki.Soon {
-		return fmt.Errorf("the certificates of all hosts end on %s: ovs-container-network rotate", until.UTC().Format(time.DateOnly))
+	if by.now.Until().Sub(now) < pki.Soon {
+		return fmt.Errorf("the certificates of all hosts end on %s: ovs-container-network rotate", until(by.now))
 	}
 	return nil
 }
 
+// offerWithin bounds what Docker is asked for a status, of which that is only a part.
+const offerWithin = 2 * time.Second
+
 // Offer says where other hosts reach this one's OVN central, and until when its authority is
-// good; "" where it is published to nobody.
+// good, or why they do not; "" where it is published to nobody.
 func (c *Central) Offer(ctx context.Context) string {
 	if !c.cfg.Publish.IsValid() {
 		return ""
 	}
+	ctx, cancel := context.WithTimeout(ctx, offerWithin)
+	defer cancel()
 	relay, err := c.find(ctx, relayName)
 	switch {
 	case err != nil:
 		return err.Error()
 	case relay == nil || relay.State == nil || !relay.State.Running || !strings.Contains(relay.Config.Labels[relayOf], " "+c.cfg.Publish.String()+" "):
-		return fmt.Sprintf("not yet at %s: container %q is not there, or does not run", c.cfg.Publish, relayName)
+		return fmt.Sprintf("not at %s yet: container %q does not run for it", c.cfg.Publish, relayName)
 	case c.cfg.Insecure:
 		return fmt.Sprintf("at %s, without TLS", c.cfg.Publish)
 	}
@@ -171,20 +180,19 @@ func (c *Central) Offer(ctx context.Context) string {
 	if err != nil {
 		return err.Error()
 	}
-	text, err := c.get(ctx, central, authorityFile)
-	if err != nil {
+	by, found, err := c.storedAuthorities(ctx, central)
+	switch {
+	case err != nil:
 		return err.Error()
+	case !found: // removed by somebody; another one comes with the next start
+		return fmt.Sprintf("at %s, without the authority of its certificates", c.cfg.Publish)
+	case by.next != nil:
+		return fmt.Sprintf("at %s, authority until %s; another one takes its place: invite all hosts again, then rotate --end", c.cfg.Publish, until(by.now))
 	}
-	by, err := readAuthorities(text)
-	if err != nil {
-		return fmt.Sprintf("reading %s: %v", authorityFile, err)
-	}
-	offer := fmt.Sprintf("at %s, authority until %s", c.cfg.Publish, by.now.Until().UTC().Format(time.DateOnly))
-	if by.next != nil {
-		offer += "; another one takes its place: invite all hosts again, then rotate --end"
-	}
-	return offer
+	return fmt.Sprintf("at %s, authority until %s", c.cfg.Publish, until(by.now))
 }
+
+func until(a pki.Authority) string { return a.Until().UTC().Format(time.DateOnly) }
 
 // Rotate puts another authority in the place of OVN central's. It begins with one beside
 // it, which signs the certificates of hosts that are invited from then on, and ends with

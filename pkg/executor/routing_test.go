@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -33,9 +34,10 @@ import (
 // well is all databases answering.
 type well struct{}
 
-func (well) Down(string) bool { return false }
-func (well) Report(string)    {}
-func (well) Retry(string)     {}
+func (well) Since(string) time.Time { return time.Time{} }
+func (well) Down(string) bool       { return false }
+func (well) Report(string)          {}
+func (well) Retry(string)           {}
 
 // hostless runs what is of the northbound database, on a host that leads nowhere.
 type hostless struct{ *executor.Executor }

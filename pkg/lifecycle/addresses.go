@@ -134,14 +134,13 @@ func (r *Records) takeLeased(ctx context.Context, k ipam.Key, asked netip.Addr) 
 			free = false
 			theirs = n.LeasedElsewhere(seen, asked)
 			return n.Lease(seen, p, asked, used)
-		}); isAway(err) && r.waitForLease(ctx, n.NB, until) {
+		}); isAway(err) && time.Now().Before(until) && r.soon(ctx, n.NB) {
 			continue
 		} else if isAway(err) {
 			return asked, fmt.Errorf("this host has no address of subnet %s left, and gets others only when OVN is back: %w", k.Subnet, away(n.NB))
 		} else if err != nil {
 			return asked, fmt.Errorf("leasing addresses of subnet %s: %w", k.Subnet, err)
 		}
-		r.leaseless.Delete(n.NB)
 		if !free && slices.Equal(before, n.Leases) {
 			return asked, fmt.Errorf("leasing addresses of subnet %s: nothing was leased", k.Subnet)
 		}

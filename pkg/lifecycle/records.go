@@ -40,6 +40,8 @@ type Runner interface {
 type Outages interface {
 	// Down reports whether the database is known not to answer.
 	Down(nb string) bool
+	// Since returns since when it is known not to answer; zero while it does.
+	Since(nb string) time.Time
 	// Report says that the database did not answer.
 	Report(nb string)
 	// Retry says that a record waits to be completed or removed, whether the
@@ -99,9 +101,6 @@ type Records struct {
 	poolsMu sync.Mutex
 	// leasesSeen is when the leases of a network were read last (id to time.Time).
 	leasesSeen sync.Map
-	// leaseless holds the northbound databases that took longer to answer than an
-	// address waits for a lease, until they have answered again.
-	leaseless sync.Map
 	// condemned holds the ids whose removal failed, also those that could not
 	// be marked as "deleting" on disk.
 	condemned sync.Map

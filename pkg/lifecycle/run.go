@@ -21,8 +21,8 @@ const (
 	// the first endpoint that it is away for.
 	hostWithin = 5 * time.Second
 	hostPoll   = 200 * time.Millisecond
-	// leaseWithin bounds the wait of the first address that this host has to lease
-	// for a northbound database that does not answer.
+	// leaseWithin bounds the wait of an address that this host has to lease for a
+	// northbound database that has just fallen silent, from then on.
 	leaseWithin = 10 * time.Second
 	leasePoll   = 200 * time.Millisecond
 )
@@ -87,16 +87,12 @@ func (r *Records) applyHost(ctx context.Context, p plan.Plan) error {
 	}
 }
 
-// waitForLease waits a moment for a database that does not answer, and says whether it should
-// be asked again: until then, and once it took longer, not before it has answered again. An
-// error leaves the container down for good, and a database that is being started, or has very
-// much to do, is there a moment later.
-func (r *Records) waitForLease(ctx context.Context, nb string, until time.Time) bool {
-	if _, before := r.leaseless.Load(nb); before || time.Now().After(until) {
-		r.leaseless.Store(nb, true)
-		return false
-	}
-	return wait(ctx, leasePoll) == nil
+// soon waits a moment for a database that does not answer, and says whether it is worth asking
+// again: one that is being started, or has very much to do, is there a moment later, and an
+// error leaves the container down for good. One that is silent for longer nobody waits for.
+func (r *Records) soon(ctx context.Context, nb string) bool {
+	since := r.Outages.Since(nb)
+	return (since.IsZero() || time.Since(since) < leaseWithin) && wait(ctx, leasePoll) == nil
 }
 
 // oneWay returns a plan that nobody takes back when it fails with an unknown

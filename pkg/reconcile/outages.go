@@ -37,11 +37,16 @@ func NewOutages(probe func(ctx context.Context, nb string) error) *Outages {
 }
 
 // Down reports whether the database is known not to answer.
-func (o *Outages) Down(nb string) bool {
+func (o *Outages) Down(nb string) bool { return !o.Since(nb).IsZero() }
+
+// Since returns since when the database is known not to answer; zero while it does.
+func (o *Outages) Since(nb string) time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	have := o.known[nb]
-	return have != nil && !have.since.IsZero()
+	if have := o.known[nb]; have != nil {
+		return have.since
+	}
+	return time.Time{}
 }
 
 // Silent reports whether the database is known not to answer, and has not since.

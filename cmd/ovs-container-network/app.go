@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -98,6 +99,9 @@ func (a *app) open() error {
 		return err
 	}
 	a.run.TLS = a.membership.Folder
+	// Beside the control socket, which is where the host's own programs put theirs, and short.
+	a.run.Run = filepath.Join(filepath.Dir(a.cfg.ControlSocket), "ovn-nbctl-"+s.Instance()[:8])
+	a.run.Sweep()
 	if a.central, err = central.New(central.Config{
 		DockerHost: a.cfg.DockerHost, Image: a.cfg.OVNImage, HostRun: a.cfg.HostRun, Socket: a.cfg.Socket,
 		Publish: a.cfg.CentralPublish, Insecure: a.cfg.CentralInsecure, Joined: a.joined,
@@ -184,6 +188,7 @@ func (a *app) start(ctx context.Context, background *sync.WaitGroup) {
 }
 
 func (a *app) close() {
+	a.run.Close()
 	if a.central != nil {
 		if err := a.central.Close(); err != nil {
 			a.log.Warn("closing the Docker client", zap.Error(err))

@@ -81,6 +81,11 @@ func (e *Executor) run(ctx context.Context, stdin, program string, args ...strin
 	if timed {
 		args = append([]string{"--timeout=" + seconds(ctx)}, e.certified(args)...)
 	}
+	return e.start(ctx, stdin, program, args)
+}
+
+// start runs the program with just these arguments until the context ends.
+func (e *Executor) start(ctx context.Context, stdin, program string, args []string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stdin = strings.NewReader(stdin)

@@ -53,6 +53,13 @@ func IsSwitchMissing(err error) bool {
 	return errors.As(err, &failed) && strings.Contains(failed.Stderr, "switch name not found")
 }
 
+// isDaemonGone reports whether ovn-nbctl did not find its daemon
+// (utilities/ovn-dbctl.c, dbctl_client).
+func isDaemonGone(err error) bool {
+	var failed *CommandError
+	return errors.As(err, &failed) && strings.Contains(failed.Stderr, "could not connect to ovn-nbctl daemon")
+}
+
 // onlyMissing reports whether all that ip(8) complained about was that what it
 // should remove is not there.
 func onlyMissing(err error) bool {

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovn"
+	"github.com/ovs-container-lab/ovs-container-network/pkg/ovs"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/ovsdb"
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
 )
@@ -17,15 +21,24 @@ import (
 // undoTimeout bounds taking back a plan that failed.
 const undoTimeout = 3 * time.Second
 
-// Executor runs plans and transactions. It is safe for concurrent use and
-// holds no lock while a program runs.
+// Executor runs plans and transactions. It is safe for concurrent use.
 type Executor struct {
 	// Sysctl is where /proc/sys of the host is mounted; "" for /proc/sys.
 	Sysctl string
 	// TLS returns the folder with ca.pem, cert.pem and key.pem, for databases at ssl:.
 	TLS func() string
+	// Run is a folder for the sockets of ovn-nbctl's daemons, which nobody else uses; ""
+	// for no daemons.
+	Run string
 
 	log *zap.Logger
+
+	mu     sync.Mutex
+	groups map[string]*group // by program and arguments
+	norths []*north
+
+	daemons sync.WaitGroup // that are being started
+	closed  atomic.Bool
 }
 
 // New returns an executor that logs every plan at debug level, in a form that
@@ -42,19 +55,39 @@ func (e *Executor) Apply(ctx context.Context, p plan.Plan) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("checking the plan: %w", err)
 	}
-	e.log.Debug("plan\n" + p.String())
-	for i, step := range p.Steps {
-		err := e.step(ctx, step)
-		if err == nil {
-			continue
+	if e.log.Core().Enabled(zap.DebugLevel) {
+		e.log.Debug("plan\n" + p.String())
+	}
+	for i := 0; i < len(p.Steps); {
+		n := i + 1
+		for n < len(p.Steps) && p.Steps[n].Beside {
+			n++
 		}
-		done := plan.Plan{Steps: p.Steps[:i]}
-		if partial(step, err) {
-			done.Steps = p.Steps[:i+1]
+		failed, err := e.steps(ctx, p.Steps[i:n])
+		if err != nil {
+			return errors.Join(err, e.undo(ctx, plan.Plan{Steps: slices.Concat(p.Steps[:i], failed)}))
 		}
-		return errors.Join(err, e.undo(ctx, done))
+		i = n
 	}
 	return nil
+}
+
+// steps runs steps beside each other, and returns those that have done something,
+// or may have, and why others failed.
+func (e *Executor) steps(ctx context.Context, all []plan.Step) (done []plan.Step, _ error) {
+	errs := make([]error, len(all))
+	var beside sync.WaitGroup
+	for i, s := range all[1:] {
+		beside.Go(func() { errs[i+1] = e.step(ctx, s) })
+	}
+	errs[0] = e.step(ctx, all[0])
+	beside.Wait()
+	for i, s := range all {
+		if errs[i] == nil || partial(s, errs[i]) {
+			done = append(done, s)
+		}
+	}
+	return done, errors.Join(errs...)
 }
 
 // Undo takes back what the plan made, as far as possible: a step that fails
@@ -64,7 +97,7 @@ func (e *Executor) Undo(ctx context.Context, p plan.Plan) error {
 	if err := back.Validate(); err != nil {
 		return fmt.Errorf("checking the plan: %w", err)
 	}
-	if !back.Empty() {
+	if !back.Empty() && e.log.Core().Enabled(zap.DebugLevel) {
 		e.log.Debug("plan taken back\n" + back.String())
 	}
 	var all []error
@@ -115,15 +148,10 @@ func partial(step plan.Step, err error) bool {
 func (e *Executor) step(ctx context.Context, s plan.Step) error {
 	switch s.Target.Form {
 	case plan.Chain:
-		args := slices.Clone(s.Target.Args)
-		for i, op := range s.Ops {
-			if i > 0 {
-				args = append(args, "--")
-			}
-			args = append(args, op.Do...)
+		if together(s) {
+			return e.group(s.Target).do(ctx, s.Ops)
 		}
-		_, err := e.run(ctx, "", s.Target.Program, args...)
-		return err
+		return e.chain(ctx, s.Target, s.Ops)
 	case plan.Batch:
 		return e.batch(ctx, s)
 	default:
@@ -144,6 +172,79 @@ func (e *Executor) step(ctx context.Context, s plan.Step) error {
 		}
 		return nil
 	}
+}
+
+// together reports whether the chain may be committed with others, in one
+// transaction: those of endpoints, which many containers have at once, and which
+// wait for nobody.
+func together(s plan.Step) bool {
+	switch s.Target.Program {
+	case "ovn-nbctl":
+		_, direct := ovn.Direct(s.Ops)
+		return direct
+	case "ovs-vsctl":
+		return slices.Contains(s.Target.Args, "--no-wait")
+	}
+	return false
+}
+
+// chain runs the commands as one transaction.
+func (e *Executor) chain(ctx context.Context, t plan.Target, ops []plan.Op) error {
+	_, err := e.run(ctx, "", t.Program, slices.Concat(t.Args, words(ops))...)
+	return err
+}
+
+// local commits chains of ovs-vsctl, which reads all ports of the host before it
+// does anything. What ovs.Direct can say without that goes by ovsdb-client, and
+// plainly when it is refused: a port may be there already.
+func (e *Executor) local(ctx context.Context, t plan.Target, ops []plan.Op) error {
+	for _, arg := range t.Args {
+		db, ok := strings.CutPrefix(arg, "--db=")
+		if !ok {
+			continue
+		}
+		if direct, ok := ovs.Direct(db, ops); ok {
+			if _, err := e.Transact(ctx, direct); err == nil {
+				return nil
+			}
+		}
+	}
+	return e.chain(ctx, t, ops)
+}
+
+// words are the commands of a chain as arguments.
+func words(ops []plan.Op) []string {
+	var args []string
+	for i, op := range ops {
+		if i > 0 {
+			args = append(args, "--")
+		}
+		args = append(args, op.Do...)
+	}
+	return args
+}
+
+// group returns the one that commits the chains of a target.
+func (e *Executor) group(t plan.Target) *group {
+	key := strings.Join(append([]string{t.Program}, t.Args...), " ")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if g := e.groups[key]; g != nil {
+		return g
+	}
+	g := &group{program: t.Program}
+	if t.Program == "ovn-nbctl" {
+		n := &north{e: e, args: t.Args, name: fmt.Sprintf("nb%d", len(e.norths))}
+		e.norths = append(e.norths, n)
+		g.commit = n.commit
+	} else {
+		g.commit = func(ctx context.Context, ops []plan.Op) error { return e.local(ctx, t, ops) }
+	}
+	if e.groups == nil {
+		e.groups = map[string]*group{}
+	}
+	e.groups[key] = g
+	return g
 }
 
 // batch runs a step of ip(8). A removal goes on after a command that fails, and
@@ -170,9 +271,24 @@ func (e *Executor) Transact(ctx context.Context, t ovsdb.Transaction) ([]ovsdb.R
 	s := t.Step()
 	out, err := e.run(ctx, "", s.Target.Program, append(slices.Clone(s.Target.Args), s.Ops[0].Do...)...)
 	if err != nil {
+		if IsUnreachable(err) {
+			e.lost(t.Server)
+		}
 		return nil, err
 	}
 	return ovsdb.ParseReply(out)
+}
+
+// lost ends the daemon of a database that does not answer: one that connects again
+// does so in its own time, and whatever goes by it waits for that.
+func (e *Executor) lost(conn string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, n := range e.norths {
+		if slices.Contains(n.args, "--db="+conn) {
+			n.drop(nil)
+		}
+	}
 }
 
 // observe logs a call at debug level.

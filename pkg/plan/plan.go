@@ -45,6 +45,9 @@ type Step struct {
 	// Removal marks the steps of a reversed plan. What they remove may be
 	// gone already, and that is success.
 	Removal bool
+	// Beside says that the step may run at the same time as the one before it:
+	// it needs nothing of that one. Taken back are all steps one after the other.
+	Beside bool
 }
 
 // Plan is a list of steps, run in order.

@@ -88,6 +88,7 @@ func (h Host) Plan(all ...Work) plan.Plan {
 		offload.Ops = append(offload.Ops, w.Offload...)
 		plug.Ops = append(plug.Ops, w.Plug...)
 	}
+	plug.Beside = len(offload.Ops) > 0 // which is of the other end
 	return plan.New(unplug, veth, offload, plug)
 }
 

@@ -42,7 +42,7 @@ logs: ## the plugin's log lines (FOLLOW=1 goes on)
 dev-run: build ## the plugin in the foreground, driver name ovs-dev, debug log (sudo)
 	@hack/dev-run.sh
 
-.PHONY: test test-unit test-integration soak seeds e2e-qemu e2e-lima e2e-versions e2e-many bench lint deps
+.PHONY: test test-unit test-integration soak seeds e2e-qemu e2e-lima e2e-versions e2e-many bench benchmarks lint deps
 test: deps images test-unit test-integration ## all tests, and what they need (sudo)
 test-unit: ## unit and contract tests (any user)
 	@hack/test.sh unit
@@ -60,8 +60,10 @@ e2e-versions: images rootfs ## end to end, on hosts of Debian 13, and of Debian 
 	@hack/test.sh versions
 e2e-many: rootfs ## the plugins of ten hosts with one OVN, and 200 containers that are played (sudo)
 	@hack/test.sh many
-bench: ## benchmarks (BENCH=regexp)
-	@hack/test.sh bench
+bench: images rootfs ## how fast it is, beside the same by hand and Docker's own bridge (BENCH="--short --parts attach,docker"; sudo)
+	@hack/test.sh bench $(BENCH)
+benchmarks: ## Go's benchmarks of the packages (BENCH=regexp)
+	@hack/test.sh benchmarks
 lint: ## shellcheck and golangci-lint
 	@hack/lint.sh
 deps: ## packages that building and testing need (sudo)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests: test.sh unit | integration | qemu | lima | versions | soak | many | seeds | bench [arguments of go test]
+# Runs tests: test.sh unit | integration | qemu | lima | versions | soak | many | seeds | benchmarks [arguments of go test]
+#        test.sh bench [arguments of hack/bench]
 #   unit          as any user, on any machine; what needs a tool that is missing is skipped, and fails when CI is set
 #   integration   whole Docker hosts in namespaces; needs root
 #   qemu          the suites for virtual machines, which have a kernel of their own; needs root
@@ -8,7 +9,9 @@
 #   soak          half an hour of random steps; E2E_SOAK sets another length, E2E_SEED repeats a run
 #   many          the plugins of ten hosts with one OVN, and 200 containers that are played; needs root
 #   seeds         50 random walks through what routes, on a bare database; SEEDS sets another number, SEED repeats one
-#   bench         the benchmarks of the packages
+#   benchmarks    Go's benchmarks of the packages
+#   bench         how fast the plugin is, on a test host; the table goes to build/bench.json too, and what is worse than in
+#                 docs/performance.json is said; needs root
 
 # shellcheck source=hack/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -119,10 +122,16 @@ seeds)
 	SEEDS=${SEEDS:-50} go test -count=1 -timeout 60m -run '^TestRandomRouting$' "$@" ./pkg/executor
 	;;
 bench)
+	need_root make bench
+	prepare testhost-image.sh
+	CGO_ENABLED=0 go build -o "$build/bench" ./hack/bench
+	"$build/bench" --out "$build/bench.json" --against "$root/docs/performance.json" "$@"
+	;;
+benchmarks)
 	OVN_SCHEMA_DIR=$(schemas)
 	[ -z "$OVN_SCHEMA_DIR" ] || export OVN_SCHEMA_DIR
 	mapfile -t list < <(packages)
 	go test -run '^$' -bench "${BENCH:-.}" -benchmem "$@" "${list[@]}"
 	;;
-*) die "usage: hack/test.sh unit|integration|qemu|lima|versions|soak|many|seeds|bench [arguments of go test]" ;;
+*) die "usage: hack/test.sh unit|integration|qemu|lima|versions|soak|many|seeds|benchmarks [arguments of go test], or bench [arguments of hack/bench]" ;;
 esac

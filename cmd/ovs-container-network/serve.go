@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -32,6 +34,10 @@ const drainWithin = 8 * time.Second
 // behind the socket: dockerd disables a plugin that is late, and one that
 // exits cannot say why.
 func serve(ctx context.Context) error {
+	if os.Getenv("GOGC") == "" {
+		// It waits most of its life, on a host whose memory is for containers.
+		debug.SetGCPercent(50)
+	}
 	cfg, configErr := config.Load()
 	log := newLog(cfg.LogLevel)
 	defer func() { _ = log.Sync() }()

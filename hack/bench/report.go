@@ -81,6 +81,26 @@ func show(w io.Writer, rows []row) error {
 	return t.Flush()
 }
 
+// markdown is the table of what has a bar.
+func markdown(rows []row) string {
+	var b strings.Builder
+	b.WriteString("| what | measured | bar | goal |\n|---|---|---|---|\n")
+	for _, r := range rows {
+		if r.Bar == 0 {
+			continue
+		}
+		value := number(r.Value)
+		if r.Unit != "x" {
+			value += " " + r.Unit
+		}
+		if !r.met(r.Bar) {
+			value += ", missed"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.Name, value, number(r.Bar), number(r.Goal))
+	}
+	return b.String()
+}
+
 // number has three digits that say something.
 func number(v float64) string {
 	switch {

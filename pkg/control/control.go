@@ -185,6 +185,7 @@ func Serve(l net.Listener, p Plugin) error {
 		return struct{}{}, p.Rotate(ctx, end)
 	}))
 	mux.HandleFunc("POST "+joinPath, serve(joinWithin, "an invitation", p.Join))
+	profiles(mux)
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serving the control socket: %w", err)

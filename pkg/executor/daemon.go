@@ -137,8 +137,7 @@ func (n *north) start(trust string) {
 	}
 }
 
-// launch starts ovn-nbctl as a daemon. It ends without one when there is one of a
-// plugin that was killed, after ending that.
+// launch starts ovn-nbctl as a daemon.
 func (n *north) launch(trust string) (*daemon, error) {
 	if err := os.MkdirAll(n.e.Run, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of ovn-nbctl's socket: %w", err)

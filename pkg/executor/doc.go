@@ -8,6 +8,13 @@
 // its own, because the usual reason for a failure is that the first one
 // passed.
 //
+// What many containers have at once goes together: the chains of endpoints that
+// wait for the same database are committed as one. Two of them take a short cut
+// past what makes ovn-nbctl and ovs-vsctl slow, which is that they read a database
+// before they change it: a daemon that has read it already, and a transaction that
+// needs to know nothing. A short cut may refuse, but never decides: what it refuses
+// runs plainly.
+//
 // Programs run without a shell, with a deadline, in the C locale. Only the
 // programs listed in this package run at all.
 package executor

@@ -169,6 +169,12 @@ var _ = Describe("OVN central that is a cluster", Ordered, func() {
 				Should(MatchRegexp(`northbound tcp:[^ ]+ +ok`))
 		}
 		GinkgoWriter.Printf("served again %s after the servers were started\n", time.Since(began).Round(time.Millisecond))
+		// The southbound database has a vote of its own, and ovn-northd finds the new leaders in its own time.
+		Eventually(func() error {
+			_, err := hosts[0].Docker(ctx, "exec", "ovn-northd", "ovn-nbctl", "--db="+servers(0, 0), "--timeout=5", "--wait=sb", "sync")
+			return err
+		}).WithContext(ctx).WithTimeout(time.Minute).WithPolling(time.Second).Should(Succeed())
+		GinkgoWriter.Printf("and passed on by ovn-northd after %s\n", time.Since(began).Round(time.Millisecond))
 		joined.Reaches(ctx, hosts[2], "meanwhile", hosts[1].AddressOf(ctx, at(1), "cluster"))
 	}, suite.Hang)
 })

@@ -89,10 +89,16 @@ func (w network) measure(ctx context.Context, rounds int) (beside, error) {
 // settle gives ovn-northd, ovn-controller and ovs-vswitchd the time to end what one measurement had them do before the
 // next one begins.
 func settle(ctx context.Context, s setting) error {
-	if _, err := command(ctx, "ovn-nbctl", "--db="+s.NB, "--no-leader-only", "--wait=hv", "--timeout=120", "sync"); err != nil {
+	if err := synced(ctx, s); err != nil {
 		return err
 	}
 	return pause(ctx, 50*time.Millisecond)
+}
+
+// synced waits until OVN has nothing to do with the northbound database any more.
+func synced(ctx context.Context, s setting) error {
+	_, err := command(ctx, "ovn-nbctl", "--db="+s.NB, "--no-leader-only", "--wait=hv", "--timeout=120", "sync")
+	return err
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -111,18 +117,13 @@ func rounds(s setting, long, short int) int {
 	return long
 }
 
-func measureAttach(ctx context.Context, s setting) (rows []row, err error) {
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
+func measureAttach(ctx context.Context, p *plugin) (rows []row, err error) {
 	first, err := p.create(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	var made, gone []time.Duration
-	for range rounds(s, 20, 5) {
+	for range rounds(p.setting, 20, 5) {
 		began := time.Now()
 		w, err := p.create(ctx, 1)
 		if err != nil {
@@ -135,7 +136,7 @@ func measureAttach(ctx context.Context, s setting) (rows []row, err error) {
 		}
 		gone = append(gone, time.Since(began))
 	}
-	b, err := first.measure(ctx, rounds(s, 100, 20))
+	b, err := first.measure(ctx, rounds(p.setting, 100, 20))
 	if err != nil {
 		return nil, err
 	}

@@ -50,17 +50,12 @@ func networks(ctx context.Context, p *plugin, n int) ([]network, error) {
 	return all, nil
 }
 
-func measureCallers(ctx context.Context, s setting) ([]row, error) {
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
+func measureCallers(ctx context.Context, p *plugin) ([]row, error) {
 	all, err := networks(ctx, p, 64)
 	if err != nil {
 		return nil, err
 	}
-	long := time.Duration(rounds(s, 12, 4)) * time.Second
+	long := time.Duration(rounds(p.setting, 12, 4)) * time.Second
 	var rows []row
 	rate := map[string]float64{}
 	for _, on := range []string{"one network", "networks of their own"} {

@@ -22,12 +22,7 @@ func kinds(p *plugin) (names []string, create map[string][]string) {
 	}
 }
 
-func measureDocker(ctx context.Context, s setting) (rows []row, err error) {
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
+func measureDocker(ctx context.Context, p *plugin) (rows []row, err error) {
 	names, create := kinds(p)
 	for name, args := range create {
 		if _, err := command(ctx, "docker", append(append([]string{"network", "create"}, args...), name)...); err != nil {
@@ -39,7 +34,7 @@ func measureDocker(ctx context.Context, s setting) (rows []row, err error) {
 		}()
 	}
 	run, rm := map[string][]time.Duration{}, map[string][]time.Duration{}
-	for n := range rounds(s, 25, 8) + 1 {
+	for n := range rounds(p.setting, 25, 8) + 1 {
 		slices.Reverse(names) // whose turn is first changes too
 		for _, name := range names {
 			began := time.Now()
@@ -48,7 +43,7 @@ func measureDocker(ctx context.Context, s setting) (rows []row, err error) {
 				return nil, err
 			}
 			up := time.Since(began)
-			if err := settle(ctx, s); err != nil {
+			if err := settle(ctx, p.setting); err != nil {
 				return nil, err
 			}
 			began = time.Now()
@@ -56,7 +51,7 @@ func measureDocker(ctx context.Context, s setting) (rows []row, err error) {
 				return nil, err
 			}
 			gone := time.Since(began)
-			if err := settle(ctx, s); err != nil {
+			if err := settle(ctx, p.setting); err != nil {
 				return nil, err
 			}
 			if n > 0 {

@@ -29,7 +29,7 @@ type setting struct {
 // part is a group of figures that are taken together.
 type part struct {
 	name    string
-	measure func(ctx context.Context, s setting) ([]row, error)
+	measure func(ctx context.Context, p *plugin) ([]row, error)
 	long    bool // not in the short form, nor unless asked for
 }
 
@@ -95,7 +95,7 @@ func run(ctx context.Context) error {
 	if len(wanted) == 0 {
 		return fmt.Errorf("no such part: %q (there are: %s)", *only, strings.Join(names, ","))
 	}
-	measure := func(ctx context.Context, p part) ([]row, error) { return p.measure(ctx, s) }
+	measure := func(ctx context.Context, p part) ([]row, error) { return alone(ctx, s, p) }
 	if !*here {
 		h, done, err := testHost(ctx)
 		if err != nil {
@@ -129,6 +129,16 @@ func run(ctx context.Context) error {
 		failed = append(failed, compare(os.Stdout, rows, *against))
 	}
 	return errors.Join(failed...)
+}
+
+// alone measures a part with a plugin that has nothing yet.
+func alone(ctx context.Context, s setting, of part) ([]row, error) {
+	p, err := begin(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	defer p.end()
+	return of.measure(ctx, p)
 }
 
 const (

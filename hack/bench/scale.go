@@ -26,9 +26,7 @@ func fill(ctx context.Context, s setting, from, to int) error {
 			return err
 		}
 	}
-	// Until OVN has nothing to do with them any more.
-	_, err := command(ctx, "ovn-nbctl", "--db="+s.NB, "--no-leader-only", "--wait=hv", "--timeout=120", "sync")
-	return err
+	return synced(ctx, s)
 }
 
 func empty(ctx context.Context, s setting, ports int) error {
@@ -37,30 +35,24 @@ func empty(ctx context.Context, s setting, ports int) error {
 			return err
 		}
 	}
-	_, err := command(ctx, "ovn-nbctl", "--db="+s.NB, "--no-leader-only", "--wait=hv", "--timeout=120", "sync")
-	return err
+	return synced(ctx, s)
 }
 
-func measureScale(ctx context.Context, s setting) (rows []row, err error) {
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
+func measureScale(ctx context.Context, p *plugin) (rows []row, err error) {
 	w, err := p.create(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	sizes := []int{0, 1000, 10000}
-	defer func() { err = errors.Join(err, empty(context.WithoutCancel(ctx), s, sizes[len(sizes)-1])) }()
+	defer func() { err = errors.Join(err, empty(context.WithoutCancel(ctx), p.setting, sizes[len(sizes)-1])) }()
 	got := map[int]beside{}
 	for i, size := range sizes {
 		if i > 0 {
-			if err := fill(ctx, s, sizes[i-1], size); err != nil {
+			if err := fill(ctx, p.setting, sizes[i-1], size); err != nil {
 				return rows, err
 			}
 		}
-		if got[size], err = w.measure(ctx, rounds(s, 30, 10)); err != nil {
+		if got[size], err = w.measure(ctx, rounds(p.setting, 30, 10)); err != nil {
 			return rows, err
 		}
 		b, with := got[size], fmt.Sprintf(", %d ports in NB", size)
@@ -75,7 +67,7 @@ func measureScale(ctx context.Context, s setting) (rows []row, err error) {
 	rows = append(rows,
 		row{Name: "attach / by hand, 10000 ports in NB", Unit: "x", Value: ratio(got[most].attach, got[most].hand), Bar: 1, Goal: 0.5},
 		row{Name: "our own part, 10000 ports in NB / none", Unit: "x", Value: ratio(got[most].made, got[0].made), Bar: 1.25, Goal: 1.05})
-	if err := empty(ctx, s, most); err != nil {
+	if err := empty(ctx, p.setting, most); err != nil {
 		return rows, err
 	}
 
@@ -84,7 +76,7 @@ func measureScale(ctx context.Context, s setting) (rows []row, err error) {
 	if err != nil {
 		return rows, err
 	}
-	b, err := w.measure(ctx, rounds(s, 30, 10))
+	b, err := w.measure(ctx, rounds(p.setting, 30, 10))
 	if err != nil {
 		return rows, err
 	}
@@ -123,15 +115,10 @@ func (w network) none(ctx context.Context, all []endpoint) error {
 	return g.Wait()
 }
 
-func measureRecovery(ctx context.Context, s setting) (rows []row, err error) {
-	if s.Socket != "" {
+func measureRecovery(ctx context.Context, p *plugin) (rows []row, err error) {
+	if p.cmd == nil {
 		return nil, nil // it is not this program's to kill
 	}
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
 	w, err := p.create(ctx, 0)
 	if err != nil {
 		return nil, err
@@ -157,7 +144,7 @@ func measureRecovery(ctx context.Context, s setting) (rows []row, err error) {
 			return err
 		}
 		took := time.Since(began)
-		out, err := command(ctx, "ovn-nbctl", "--db="+s.NB, "--no-leader-only", "--bare", "--columns=name", "find", "Logical_Switch_Port", "external_ids:network_id="+w.id)
+		out, err := command(ctx, "ovn-nbctl", "--db="+p.NB, "--no-leader-only", "--bare", "--columns=name", "find", "Logical_Switch_Port", "external_ids:network_id="+w.id)
 		if err != nil {
 			return err
 		}
@@ -173,7 +160,7 @@ func measureRecovery(ctx context.Context, s setting) (rows []row, err error) {
 		return rows, err
 	}
 	if err := again("OVN emptied too", func() error {
-		_, err := command(ctx, "ovn-nbctl", "--db="+s.NB, "--no-leader-only", "ls-del", w.sw)
+		_, err := command(ctx, "ovn-nbctl", "--db="+p.NB, "--no-leader-only", "ls-del", w.sw)
 		return err
 	}); err != nil {
 		return rows, err
@@ -212,20 +199,15 @@ func veths(list string) (all []string) {
 	return all
 }
 
-func measureCycles(ctx context.Context, s setting) (rows []row, err error) {
-	if s.Socket != "" {
+func measureCycles(ctx context.Context, p *plugin) (rows []row, err error) {
+	if p.cmd == nil {
 		return nil, nil // whose processes are not known
 	}
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
 	all, err := networks(ctx, p, 4)
 	if err != nil {
 		return nil, err
 	}
-	cycles := rounds(s, 10000, 1000)
+	cycles := rounds(p.setting, 10000, 1000)
 	warm := cycles / 10
 	began := time.Now()
 	if err := cycle(ctx, all, warm); err != nil {
@@ -250,7 +232,7 @@ func measureCycles(ctx context.Context, s setting) (rows []row, err error) {
 		{Name: fmt.Sprintf("open files after %d", warm), Unit: "", Value: float64(filesBefore)},
 		{Name: "attach and detach, 4 callers", Unit: "/s", Value: float64(cycles) / took.Seconds(), More: true},
 	}
-	return rows, errors.Join(remove(ctx, all), left(ctx, s))
+	return rows, errors.Join(remove(ctx, all), left(ctx, p.setting))
 }
 
 // cycle attaches and detaches n times, on all networks at once.
@@ -273,21 +255,16 @@ func cycle(ctx context.Context, all []network, n int) error {
 	return g.Wait()
 }
 
-func measurePressure(ctx context.Context, s setting) ([]row, error) {
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
+func measurePressure(ctx context.Context, p *plugin) ([]row, error) {
 	all, err := networks(ctx, p, 8)
 	if err != nil {
 		return nil, err
 	}
 	long := 5 * time.Minute
-	if s.Short {
+	if p.Short {
 		long = 20 * time.Second
 	}
 	n, err := together(ctx, 64, all, long)
 	return []row{{Name: fmt.Sprintf("64 callers on 8 networks for %s", long), Unit: "attach and detach", Value: float64(n), More: true}},
-		errors.Join(err, remove(ctx, all), left(ctx, s))
+		errors.Join(err, remove(ctx, all), left(ctx, p.setting))
 }

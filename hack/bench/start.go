@@ -10,17 +10,12 @@ import (
 	"time"
 )
 
-func measureStart(ctx context.Context, s setting) ([]row, error) {
-	if s.Socket != "" {
+func measureStart(ctx context.Context, p *plugin) ([]row, error) {
+	if p.cmd == nil {
 		return nil, nil // it runs
 	}
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
 	var took []time.Duration
-	for range rounds(s, 20, 5) {
+	for range rounds(p.setting, 20, 5) {
 		p.stop(syscall.SIGTERM)
 		d, err := p.start(ctx)
 		if err != nil {
@@ -40,14 +35,14 @@ func measureStart(ctx context.Context, s setting) ([]row, error) {
 		{Name: "memory at start", Unit: "MiB", Value: memory},
 		{Name: "open files at start", Unit: "", Value: float64(files)},
 	}
-	if s.Plugin == "" {
+	if p.Plugin == "" {
 		return rows, nil
 	}
-	size, err := folderSize(filepath.Join(s.Plugin, "rootfs"))
+	size, err := folderSize(filepath.Join(p.Plugin, "rootfs"))
 	if err != nil {
 		return rows, err
 	}
-	created, err := createPlugin(ctx, s)
+	created, err := createPlugin(ctx, p.setting)
 	return append(rows,
 		row{Name: "rootfs", Unit: "MiB", Value: size / (1 << 20), Bar: 60, Goal: 30},
 		row{Name: "docker plugin create", Unit: "s", Value: created.Seconds(), Bar: 4, Goal: 2},

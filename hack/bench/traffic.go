@@ -204,12 +204,7 @@ func inside(ctx context.Context, ns, link, address string) error {
 	return nil
 }
 
-func measureTraffic(ctx context.Context, s setting) (rows []row, err error) {
-	p, err := begin(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	defer p.end()
+func measureTraffic(ctx context.Context, p *plugin) (rows []row, err error) {
 	w, err := p.create(ctx, 0)
 	if err != nil {
 		return nil, err
@@ -279,7 +274,7 @@ func measureTraffic(ctx context.Context, s setting) (rows []row, err error) {
 	var tcp, udp, latency []float64
 	got := map[string]sent{}
 	order := []string{"plugin", "hand"}
-	for range rounds(s, 8, 4) {
+	for range rounds(p.setting, 8, 4) {
 		order[0], order[1] = order[1], order[0]
 		for _, side := range order {
 			out, err := command(ctx, "ip", "netns", "exec", sides[side][0], own, trafficCommand, "send", target[side], "1s")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,13 +21,24 @@ const trafficCommand = "traffic"
 const (
 	portTCP   = "7001" // swallows, and answers with one byte at the end
 	portEcho  = "7002" // UDP: answers what comes
-	portCount = "7003" // UDP: swallows; a datagram of one byte is answered with how many bytes came since the last such
+	portCount = "7003" // UDP: swallows numbered datagrams, and answers every sixteenth with its number and how many have come
+)
+
+const (
+	// window is how many datagrams may be on their way. A sender without a bound measures who of sender, switch and receiver
+	// gets a processor, and how much is lost by that.
+	window = 64
+	// every is which of them is answered.
+	every = 16
+	// silent is how long an answer is waited for, before all that is on its way is taken for lost.
+	silent = 50 * time.Millisecond
 )
 
 // sent is what the sending side measured.
 type sent struct {
 	TCP     float64 // Mbit/s
-	UDP     float64 // Mbit/s that arrived
+	UDP     float64 // Mbit/s that arrived, with a window of datagrams on their way
+	Lost    int     // of these datagrams
 	Latency float64 // µs, there and back, median
 }
 
@@ -74,15 +86,22 @@ func receive(address string) error {
 	}()
 	go func() {
 		buf := make([]byte, 2048)
-		for total := 0; ; {
+		for came := uint64(0); ; {
 			n, from, err := count.ReadFrom(buf)
 			if err != nil {
 				return
 			}
-			total += n
-			if n == 1 {
-				_, _ = count.WriteTo([]byte(fmt.Sprint(total)), from) // asked for again if lost
-				total = 0
+			if n < 16 {
+				continue
+			}
+			number := binary.BigEndian.Uint64(buf)
+			if number == 0 {
+				came = 0 // another sender
+			}
+			came++
+			if number%every == every-1 {
+				binary.BigEndian.PutUint64(buf[8:], came)
+				_, _ = count.WriteTo(buf[:16], from) // one that is lost is made up for by the next
 			}
 		}
 	}()
@@ -123,26 +142,9 @@ func send(address string, long time.Duration) (s sent, _ error) {
 	}
 	s.TCP = float64(total) * 8 / 1e6 / time.Since(began).Seconds()
 
-	ask, err := net.Dial("udp", net.JoinHostPort(address, portCount))
-	if err != nil {
+	if s.UDP, s.Lost, err = paced(net.JoinHostPort(address, portCount), long); err != nil {
 		return s, err
 	}
-	defer ask.Close() //nolint:errcheck // nothing is lost by it
-	if _, err := counted(ask); err != nil {
-		return s, err
-	}
-	began = time.Now()
-	for time.Since(began) < long {
-		if _, err := ask.Write(chunk[:1400]); err != nil {
-			return s, err
-		}
-	}
-	took := time.Since(began)
-	arrived, err := counted(ask)
-	if err != nil {
-		return s, err
-	}
-	s.UDP = float64(arrived) * 8 / 1e6 / took.Seconds()
 
 	echo, err := net.Dial("udp", net.JoinHostPort(address, portEcho))
 	if err != nil {
@@ -161,14 +163,40 @@ func send(address string, long time.Duration) (s sent, _ error) {
 	return s, nil
 }
 
-// counted asks how much has arrived.
-func counted(c net.Conn) (int, error) {
-	answer, err := again(c, []byte{1})
-	var n int
-	if err == nil {
-		_, err = fmt.Sscan(string(answer), &n)
+// paced sends datagrams of 1400 bytes, never more than a window before they are answered for, and returns how many Mbit/s have
+// arrived, and how many datagrams have not.
+func paced(address string, long time.Duration) (rate float64, lost int, _ error) {
+	c, err := net.Dial("udp", address)
+	if err != nil {
+		return 0, 0, err
 	}
-	return n, err
+	defer c.Close() //nolint:errcheck // nothing is lost by it
+	datagram, answer := make([]byte, 1400), make([]byte, 16)
+	var next, heard, came uint64
+	began := time.Now()
+	for time.Since(began) < long {
+		for ; next < heard+window; next++ {
+			binary.BigEndian.PutUint64(datagram, next)
+			if _, err := c.Write(datagram); err != nil {
+				return 0, 0, err
+			}
+		}
+		if err := c.SetReadDeadline(time.Now().Add(silent)); err != nil {
+			return 0, 0, err
+		}
+		switch _, err := c.Read(answer); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			heard = next
+		case err != nil:
+			return 0, 0, err
+		default:
+			heard, came = max(heard, binary.BigEndian.Uint64(answer)+1), max(came, binary.BigEndian.Uint64(answer[8:]))
+		}
+	}
+	if came == 0 {
+		return 0, 0, errors.New("nobody answers")
+	}
+	return float64(came*1400*8) / 1e6 / time.Since(began).Seconds(), max(0, int(heard)-int(came)), nil //nolint:gosec // some millions
 }
 
 // again sends a datagram until it is answered.
@@ -274,10 +302,10 @@ func measureTraffic(ctx context.Context, p *plugin) (rows []row, err error) {
 	var tcp, udp, latency []float64
 	got := map[string]sent{}
 	order := []string{"plugin", "hand"}
-	for range rounds(p.setting, 8, 4) {
+	for range rounds(p.setting, 20, 6) {
 		order[0], order[1] = order[1], order[0]
 		for _, side := range order {
-			out, err := command(ctx, "ip", "netns", "exec", sides[side][0], own, trafficCommand, "send", target[side], "1s")
+			out, err := command(ctx, "ip", "netns", "exec", sides[side][0], own, trafficCommand, "send", target[side], "500ms")
 			if err != nil {
 				return nil, err
 			}

@@ -86,13 +86,14 @@ func (w network) measure(ctx context.Context, rounds int) (beside, error) {
 	return beside{medianTime(attach), medianTime(made), medianTime(detach), medianTime(byHand), medianTime(handDetach)}, nil
 }
 
-// settle gives ovn-northd, ovn-controller and ovs-vswitchd the time to end what one measurement had them do before the
-// next one begins.
+// settle waits until ovn-northd, ovn-controller and ovs-vswitchd have ended what one measurement had them do, before the
+// next one begins. When the wait is over, ovn-northd is told of that too (NB_Global, hv_cfg), and computes everything once more.
 func settle(ctx context.Context, s setting) error {
+	began := time.Now()
 	if err := synced(ctx, s); err != nil {
 		return err
 	}
-	return pause(ctx, 50*time.Millisecond)
+	return pause(ctx, max(50*time.Millisecond, time.Since(began)))
 }
 
 // synced waits until OVN has nothing to do with the northbound database any more.

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
-	"os/exec"
 	"time"
 )
 
@@ -120,7 +117,7 @@ func receive(address string) error {
 
 func send(address string, long time.Duration) (s sent, _ error) {
 	chunk := make([]byte, 64<<10)
-	c, err := net.Dial("tcp", net.JoinHostPort(address, portTCP))
+	c, err := reached(net.JoinHostPort(address, portTCP))
 	if err != nil {
 		return s, err
 	}
@@ -217,127 +214,13 @@ func again(c net.Conn, datagram []byte) ([]byte, error) {
 	return nil, errors.New("nobody answers")
 }
 
-// inside gives a link to a network namespace of that name, with an address.
-func inside(ctx context.Context, ns, link, address string) error {
-	for _, args := range [][]string{
-		{"netns", "add", ns},
-		{"link", "set", link, "netns", ns},
-		{"-n", ns, "link", "set", link, "up"},
-		{"-n", ns, "address", "add", address, "dev", link},
-	} {
-		if _, err := command(ctx, "ip", args...); err != nil {
-			return err
+// reached connects to a receiver that may not listen yet.
+func reached(address string) (net.Conn, error) {
+	for giveUp := time.Now().Add(5 * time.Second); ; {
+		c, err := net.DialTimeout("tcp", address, time.Second)
+		if err == nil || time.Now().After(giveUp) {
+			return c, err
 		}
+		<-time.After(10 * time.Millisecond)
 	}
-	return nil
-}
-
-func measureTraffic(ctx context.Context, p *plugin) (rows []row, err error) {
-	w, err := p.create(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	h := w.byHand()
-	sides := map[string][2]string{"plugin": {"bench-a", "bench-b"}, "hand": {"bench-c", "bench-d"}}
-	mtu := ""
-	for i, ns := range []string{"bench-a", "bench-b", "bench-c", "bench-d"} {
-		n := 70 + i
-		var link string
-		if i < 2 {
-			e, err := w.attach(ctx, n)
-			if err != nil {
-				return nil, err
-			}
-			defer func() {
-				_, failed := w.detach(context.WithoutCancel(ctx), e)
-				err = errors.Join(err, failed)
-			}()
-			link = e.link
-			if mtu, err = mtuOf(ctx, link); err != nil {
-				return nil, err
-			}
-		} else {
-			name, _, err := h.attach(ctx, n)
-			if err != nil {
-				return nil, err
-			}
-			defer func() {
-				_, failed := h.detach(context.WithoutCancel(ctx), name)
-				err = errors.Join(err, failed)
-			}()
-			link = name + "p"
-			for _, argv := range [][]string{{"ip", "link", "set", name, "mtu", mtu}, {"ip", "link", "set", link, "mtu", mtu}, {"ethtool", "-K", link, "tx", "off"}} {
-				if _, err := command(ctx, argv[0], argv[1:]...); err != nil {
-					return nil, err
-				}
-			}
-		}
-		if err := inside(ctx, ns, link, w.address(n)); err != nil {
-			return nil, err
-		}
-		defer func() {
-			_, failed := command(context.WithoutCancel(ctx), "ip", "netns", "delete", ns)
-			err = errors.Join(err, failed)
-		}()
-	}
-	own, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	to := func(n int) string { return netip.MustParsePrefix(w.address(n)).Addr().String() }
-	target := map[string]string{"plugin": to(71), "hand": to(73)}
-	for side, ns := range sides {
-		receiver := exec.CommandContext(ctx, "ip", "netns", "exec", ns[1], own, trafficCommand, "receive", target[side]) //nolint:gosec // this program
-		if err := receiver.Start(); err != nil {
-			return nil, err
-		}
-		defer func() {
-			_ = receiver.Process.Kill() // it ends by nothing else
-			_ = receiver.Wait()
-		}()
-	}
-	if err := pause(ctx, time.Second); err != nil { // until both listen
-		return nil, err
-	}
-	var tcp, udp, latency []float64
-	got := map[string]sent{}
-	order := []string{"plugin", "hand"}
-	for range rounds(p.setting, 20, 6) {
-		order[0], order[1] = order[1], order[0]
-		for _, side := range order {
-			out, err := command(ctx, "ip", "netns", "exec", sides[side][0], own, trafficCommand, "send", target[side], "500ms")
-			if err != nil {
-				return nil, err
-			}
-			var r sent
-			if err := json.Unmarshal([]byte(out), &r); err != nil {
-				return nil, err
-			}
-			got[side] = r
-		}
-		tcp, udp, latency = append(tcp, got["plugin"].TCP/got["hand"].TCP), append(udp, got["plugin"].UDP/got["hand"].UDP), append(latency, got["plugin"].Latency/got["hand"].Latency)
-	}
-	mean := func(a, b float64) float64 { return (a + b) / 2 }
-	return []row{
-		{Name: "TCP throughput / a hand-wired port", Unit: "x", Value: median(tcp, mean), Bar: 0.98, Goal: 1, More: true},
-		{Name: "UDP throughput / a hand-wired port", Unit: "x", Value: median(udp, mean), Bar: 0.98, Goal: 1, More: true},
-		{Name: "UDP there and back / a hand-wired port", Unit: "x", Value: median(latency, mean)},
-		{Name: "TCP throughput, the last", Unit: "Mbit/s", Value: got["plugin"].TCP, More: true},
-		{Name: "UDP there and back, the last", Unit: "µs", Value: got["plugin"].Latency},
-	}, nil
-}
-
-// mtuOf is what a link of this host can carry.
-func mtuOf(ctx context.Context, link string) (string, error) {
-	out, err := command(ctx, "ip", "-json", "link", "show", link)
-	if err != nil {
-		return "", err
-	}
-	var links []struct {
-		MTU int `json:"mtu"`
-	}
-	if err := json.Unmarshal([]byte(out), &links); err != nil || len(links) == 0 {
-		return "", fmt.Errorf("reading link %q: %q: %w", link, out, err)
-	}
-	return fmt.Sprint(links[0].MTU), nil
 }

@@ -112,3 +112,17 @@ func leaves(ctx context.Context, container, address string) {
 	sum, _, _ := strings.Cut(wire.Must(ctx, "sha256sum", "/var/tmp/www/blob"), " ")
 	Expect(l.Exec(ctx, container, "sha256sum", "/tmp/blob")).To(HavePrefix(sum))
 }
+
+// followed waits until ovn-controller has followed what OVN was told after switches or routers were made anew. Until then,
+// flows of those before may lead the first packets out, and a connection of theirs ends with them: OVN's conntrack zones are
+// of the switch or router that was lost. With no chassis in the database, sync waits for none.
+func followed(ctx context.Context) {
+	GinkgoHelper()
+	lab.Soon(ctx, func(g Gomega) {
+		chassis, err := l.Docker(ctx, "exec", "ovn-central", "ovn-sbctl", "--bare", "--columns=name", "list", "Chassis")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(chassis).NotTo(BeEmpty())
+		_, err = l.Docker(ctx, "exec", "ovn-central", "ovn-nbctl", "--wait=hv", "--timeout=5", "sync")
+		g.Expect(err).NotTo(HaveOccurred())
+	})
+}

@@ -80,6 +80,7 @@ var _ = Describe("a provider network", func() {
 			"a loss of the router": func() {
 				l.NBCtl(ctx, "lr-del", "lr-app")
 				l.Command(ctx, "reconcile")
+				followed(ctx)
 			},
 			"a loss of the data directory": func() {
 				data := l.DataDir(ctx)
@@ -94,6 +95,7 @@ var _ = Describe("a provider network", func() {
 				Eventually(func() error { _, err := l.Docker(ctx, "exec", "ovn-central", "ovn-nbctl", "show"); return err }).
 					WithContext(ctx).WithTimeout(40 * time.Second).WithPolling(200 * time.Millisecond).Should(Succeed())
 				l.Agree(ctx)
+				followed(ctx)
 			},
 			"a loss of the floating address": func() {
 				l.NBCtl(ctx, "lr-nat-del", "lr-app")
@@ -105,15 +107,6 @@ var _ = Describe("a provider network", func() {
 		} {
 			By("after " + what)
 			happens()
-			// Flows of before may still lead the first packets out, and a connection of theirs ends with them: OVN's
-			// conntrack zones are of the switches and routers that were lost. With no chassis there, sync waits for none.
-			lab.Soon(ctx, func(g Gomega) {
-				chassis, err := l.Docker(ctx, "exec", "ovn-central", "ovn-sbctl", "--bare", "--columns=name", "list", "Chassis")
-				g.Expect(err).NotTo(HaveOccurred())
-				g.Expect(chassis).NotTo(BeEmpty())
-				_, err = l.Docker(ctx, "exec", "ovn-central", "ovn-nbctl", "--wait=hv", "--timeout=5", "sync")
-				g.Expect(err).NotTo(HaveOccurred())
-			})
 			leaves(ctx, "a1", "203.0.113.10")
 			floats()
 			unreachable(ctx, "s1", internet)

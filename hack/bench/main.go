@@ -138,7 +138,11 @@ func alone(ctx context.Context, s setting, of part) ([]row, error) {
 		return nil, err
 	}
 	defer p.end()
-	return of.measure(ctx, p)
+	rows, err := of.measure(ctx, p)
+	if err == nil {
+		err = left(ctx, s)
+	}
+	return rows, err
 }
 
 const (

@@ -67,6 +67,13 @@ func measureScale(ctx context.Context, p *plugin) (rows []row, err error) {
 	rows = append(rows,
 		row{Name: "attach / by hand, 10000 ports in NB", Unit: "x", Value: ratio(got[most].attach, got[most].hand), Bar: 1, Goal: 0.5},
 		row{Name: "our own part, 10000 ports in NB / none", Unit: "x", Value: ratio(got[most].made, got[0].made), Bar: 1.25, Goal: 1.05})
+	if p.cmd != nil {
+		memory, _, err := p.held()
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, row{Name: "memory, 10000 ports in NB", Unit: "MiB", Value: memory})
+	}
 	if err := empty(ctx, p.setting, most); err != nil {
 		return rows, err
 	}
@@ -232,7 +239,7 @@ func measureCycles(ctx context.Context, p *plugin) (rows []row, err error) {
 		{Name: fmt.Sprintf("open files after %d", warm), Unit: "", Value: float64(filesBefore)},
 		{Name: "attach and detach, 4 callers", Unit: "/s", Value: float64(cycles) / took.Seconds(), More: true},
 	}
-	return rows, errors.Join(remove(ctx, all), left(ctx, p.setting))
+	return rows, remove(ctx, all)
 }
 
 // cycle attaches and detaches n times, on all networks at once.
@@ -266,5 +273,5 @@ func measurePressure(ctx context.Context, p *plugin) ([]row, error) {
 	}
 	n, err := together(ctx, 64, all, long)
 	return []row{{Name: fmt.Sprintf("64 callers on 8 networks for %s", long), Unit: "attach and detach", Value: float64(n), More: true}},
-		errors.Join(err, remove(ctx, all), left(ctx, p.setting))
+		errors.Join(err, remove(ctx, all))
 }

@@ -177,7 +177,7 @@ func measureTraffic(ctx context.Context, p *plugin) (rows []row, err error) {
 		{Name: "UDP lost, of the plugin's", Unit: "datagrams", Value: float64(ours.Lost)},
 		{Name: "UDP lost, of a hand-wired port's", Unit: "datagrams", Value: float64(theirs.Lost)},
 		{Name: "UDP there and back, the last", Unit: "µs", Value: last.Latency},
-	}, nil
+	}, w.delete(ctx)
 }
 
 // turn is a round: the ways are made, and measured in turns that are short, for what else the machine does comes and goes.

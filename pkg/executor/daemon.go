@@ -145,16 +145,29 @@ func (n *north) launch(trust string) (*daemon, error) {
 	d := &daemon{socket: filepath.Join(n.e.Run, n.name+".ctl"), trust: trust}
 	ctx, cancel := context.WithTimeout(context.Background(), daemonPause)
 	defer cancel()
+	go func() {
+		select {
+		case <-n.e.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	// Without --timeout, which would end the daemon.
 	args := slices.Concat([]string{"--detach", "--no-chdir", "--pidfile=" + d.pidfile(), "--unixctl=" + d.socket, "-vconsole:off", "-vsyslog:off"}, n.args)
-	if _, err := n.e.start(ctx, "", "ovn-nbctl", n.e.certified(args)); err != nil {
-		return nil, fmt.Errorf("starting ovn-nbctl as a daemon: %w", err)
+	_, failed := n.e.start(ctx, "", "ovn-nbctl", n.e.certified(args))
+	if failed != nil {
+		failed = fmt.Errorf("starting ovn-nbctl as a daemon: %w", failed)
 	}
 	text, err := os.ReadFile(d.pidfile())
 	if err == nil {
 		d.pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
 	}
-	if err != nil {
+	switch {
+	case failed != nil:
+		// It waits for its database, in the background already, and would keep the next one from starting.
+		d.kill()
+		return nil, failed
+	case err != nil:
 		return nil, fmt.Errorf("reading which process ovn-nbctl's daemon is: %w", err)
 	}
 	return d, nil
@@ -221,15 +234,16 @@ func (e *Executor) Sweep() {
 	}
 }
 
-// Close ends what runs for this executor between its commands.
+// Close ends what runs for this executor between its commands. It is called once.
 func (e *Executor) Close() {
 	e.closed.Store(true)
-	e.daemons.Wait() // those that are being started
+	close(e.closing)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, n := range e.norths {
-		n.drop(nil)
+		n.drop(nil) // after which none begins: whoever held its lock has begun already
 	}
+	e.daemons.Wait() // those that are being started, and end themselves
 	if e.Run != "" {
 		_ = os.Remove(e.Run) // unless somebody has put something there
 	}

@@ -50,6 +50,7 @@ type served struct {
 	t     *testing.T
 	nb    string
 	calls func() []string
+	close func() // once
 }
 
 func serve(t *testing.T) served {
@@ -61,8 +62,9 @@ func serve(t *testing.T) served {
 	}
 	s := served{Executor: executor.New(zaptest.NewLogger(t)), t: t, nb: nb, calls: asked(t, "ovn-nbctl")}
 	s.Run = filepath.Join(run, "daemons")
+	s.close = sync.OnceFunc(s.Close)
 	t.Cleanup(func() {
-		s.Close()
+		s.close()
 		if left, err := os.ReadDir(run); err != nil || len(left) > 0 {
 			t.Errorf("left in the daemons' folder: %v, %v", left, err)
 		}
@@ -262,4 +264,55 @@ func pidOf(t *testing.T, address string) int {
 	}
 	t.Fatalf("nobody serves %s", address)
 	return 0
+}
+
+// A daemon whose database does not answer waits for it in the background, where nobody else would end it.
+func TestADaemonThatDoesNotComeUpIsEnded(t *testing.T) {
+	s := serve(t)
+	s.nb = "unix:" + filepath.Join(t.TempDir(), "nobody")
+	if err := s.Apply(t.Context(), s.port(1)); !executor.IsUnreachable(err) {
+		t.Fatalf("a database that is not there: %v", err)
+	}
+	pid := s.pid()
+	s.close()
+	for range 500 {
+		// One that has ended and that nobody has waited for yet is a zombie, whose command line is empty.
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil || len(text) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d runs on", pid)
+}
+
+// ovn-nbctl does not see that two ports of one transaction have one address.
+func TestOneAddressIsNotGivenTwiceAtOnce(t *testing.T) {
+	s := serve(t)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var given []int
+	all.Go(func() { s.apply(200) }) // which the others wait for
+	for len(s.calls()) == 2 {       // "init" and "ls-add"
+		time.Sleep(100 * time.Microsecond)
+	}
+	for n := range 10 {
+		p, address := ovn.SwitchPort(fmt.Sprint("p", n)), fmt.Sprintf("02:00:00:00:00:%02x 10.0.0.9", n+1)
+		one := plan.New(plan.Step{Target: ovn.Northbound(s.nb), Ops: []plan.Op{ovn.SwitchPortAdd("ls", p), ovn.SwitchPortAddresses(p, address)}})
+		all.Go(func() {
+			err := s.Apply(t.Context(), one)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				given = append(given, n)
+			case !executor.IsDuplicateAddress(err):
+				t.Errorf("port %d: %v", n, err)
+			}
+		})
+	}
+	all.Wait()
+	if ports := s.ports(); len(given) != 1 || len(ports) != 2 {
+		t.Errorf("the address was given to %v, ports: %q", given, ports)
+	}
 }

@@ -39,11 +39,12 @@ type Executor struct {
 
 	daemons sync.WaitGroup // that are being started
 	closed  atomic.Bool
+	closing chan struct{} // closed by Close, with which no daemon is being started any more
 }
 
 // New returns an executor that logs every plan at debug level, in a form that
 // can be pasted into a shell.
-func New(log *zap.Logger) *Executor { return &Executor{log: log} }
+func New(log *zap.Logger) *Executor { return &Executor{log: log, closing: make(chan struct{})} }
 
 // Apply runs the steps of the plan in order. When one fails, what was done is
 // taken back; the error is that of the failed step, joined with those of
@@ -236,7 +237,7 @@ func (e *Executor) group(t plan.Target) *group {
 	if t.Program == "ovn-nbctl" {
 		n := &north{e: e, args: t.Args, name: fmt.Sprintf("nb%d", len(e.norths))}
 		e.norths = append(e.norths, n)
-		g.commit = n.commit
+		g.commit, g.claims = n.commit, ovn.Claims
 	} else {
 		g.commit = func(ctx context.Context, ops []plan.Op) error { return e.local(ctx, t, ops) }
 	}

@@ -57,7 +57,7 @@ func TestChainsThatWaitGoTogether(t *testing.T) {
 			send(name)
 		}
 		all.Wait()
-		want := []string{"first", "a -- bad -- b", "a", "bad", "b"}
+		want := []string{"first", "a -- bad -- b", "a", "bad -- b", "bad", "b"}
 		if !slices.Equal(r.calls, want) {
 			t.Errorf("commits: %q, want %q", r.calls, want)
 		}
@@ -136,6 +136,50 @@ func TestAGroupThatIsStoppedIsNotTriedAgain(t *testing.T) {
 		all.Wait()
 		synctest.Wait()
 		if want := []string{"first", "a -- b"}; !slices.Equal(r.calls, want) {
+			t.Errorf("commits: %q, want %q", r.calls, want)
+		}
+	})
+}
+
+// While those before it are tried by themselves, the time of one may end.
+func TestAChainOfAGroupThatWasRefusedIsNotTriedWhenItsTimeIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		g := group{program: "ovn-nbctl", commit: r.commit}
+		go func() { _ = g.do(t.Context(), op("first")) }()
+		synctest.Wait()
+		go func() { _ = g.do(t.Context(), op("bad")) }()
+		synctest.Wait()
+		short, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		err := g.do(short, op("late"))
+		var failed *CommandError
+		if !errors.As(err, &failed) || !failed.Stopped || !slices.Equal(failed.Argv, []string{"ovn-nbctl", "late"}) {
+			t.Errorf("its outcome: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if want := []string{"first", "bad -- late", "bad"}; !slices.Equal(r.calls, want) {
+			t.Errorf("commits: %q, want %q", r.calls, want)
+		}
+	})
+}
+
+func TestChainsThatClaimTheSameGoOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		g := group{program: "ovn-nbctl", commit: r.commit, claims: func(ops []plan.Op) []string { return ops[0].Do }}
+		var all sync.WaitGroup
+		for _, name := range []string{"first", "a", "b", "a", "c"} {
+			all.Go(func() {
+				if err := g.do(t.Context(), op(name)); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if want := []string{"first", "a -- b", "a -- c"}; !slices.Equal(r.calls, want) {
 			t.Errorf("commits: %q, want %q", r.calls, want)
 		}
 	})

@@ -2,6 +2,7 @@ package ovn
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/ovs-container-lab/ovs-container-network/pkg/plan"
@@ -34,5 +35,16 @@ func TestDirect(t *testing.T) {
 		if got, ok := Direct(ops); ok {
 			t.Errorf("%s: %q", name, got)
 		}
+	}
+}
+
+func TestClaims(t *testing.T) {
+	ops := []plan.Op{
+		{Do: []string{"--may-exist", "lsp-add", "ls", "p"}},
+		{Do: []string{"lsp-set-addresses", "p", "0a:00:00:00:00:01 10.0.0.2 fd00::2"}},
+		{Do: []string{"lsp-set-port-security", "p", "0a:00:00:00:00:01 10.0.0.2"}},
+	}
+	if got, want := Claims(ops), []string{"ls 10.0.0.2", "ls fd00::2"}; !slices.Equal(got, want) {
+		t.Errorf("claims: %q, want %q", got, want)
 	}
 }

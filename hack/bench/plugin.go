@@ -276,8 +276,8 @@ func (p *plugin) processes() []int {
 	return all
 }
 
-// held is the memory of the plugin and of what it started, in MiB, and how many files its own process has open.
-func (p *plugin) held() (memory float64, files int, err error) {
+// held is the memory of the plugin and of what it started, in MiB, how much of it is its own process', and how many files that has open.
+func (p *plugin) held() (memory, own float64, files int, err error) {
 	for _, pid := range p.processes() {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if err != nil {
@@ -287,9 +287,12 @@ func (p *plugin) held() (memory float64, files int, err error) {
 			if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 				n, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(kib), " kB"))
 				memory += float64(n) / 1024
+				if pid == p.cmd.Process.Pid {
+					own += float64(n) / 1024
+				}
 			}
 		}
 	}
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
-	return memory, len(open), err
+	return memory, own, len(open), err
 }

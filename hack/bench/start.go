@@ -26,7 +26,7 @@ func measureStart(ctx context.Context, p *plugin) ([]row, error) {
 			return nil, err
 		}
 	}
-	memory, files, err := p.held()
+	memory, _, files, err := p.held()
 	if err != nil {
 		return nil, err
 	}
